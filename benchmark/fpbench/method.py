@@ -1,0 +1,208 @@
+"""The contract a method fulfils to stand on a board."""
+
+from __future__ import annotations
+
+import inspect
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from fpbench.images import ImageSet
+
+Budget = Literal["smoke", "small", "full"]
+BUDGETS: tuple[Budget, ...] = ("smoke", "small", "full")
+
+Progress = Callable[[str, int, int], None]
+"""Called as ``progress(what, done, total)``; may be called often."""
+
+
+class MethodDeclined(Exception):
+    """A method cannot do this job here, and says what would let it.
+
+    Raise it from the constructor or from `Method.fit`, e.g. when pretrained weights cannot be
+    had. The job is recorded as ``declined`` with this message, not as a failure.
+    """
+
+
+@dataclass(frozen=True)
+class Variant:
+    """One named configuration of a method, written ``manifpt:freq``.
+
+    Attributes:
+        summary: One line for ``fpbench methods show``.
+        params: Constructor arguments that this variant sets.
+    """
+
+    summary: str
+    params: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class MethodCard:
+    """Who made a method and what it needs.
+
+    Attributes:
+        name: The entry-point name, lower case, e.g. ``manifpt``.
+        title: Title of the paper that defines the method.
+        authors: Its authors.
+        year: Year of publication.
+        citation: A BibTeX entry.
+        licence: Licence of this implementation.
+        version: Raised whenever scores may change; part of a job's identity.
+        variants: Name to `Variant`; the first is the default.
+        unit: What one decision is made from.
+        min_size: Smallest height and width in pixels that the method can take.
+        faithful: Sentences: where the implementation follows the paper.
+        different: Sentences: where it does not, and why.
+        needs: Names of extras, packages or weights beyond fpbench itself.
+        url: Where to read more.
+    """
+
+    name: str
+    title: str
+    authors: str
+    year: int
+    citation: str
+    licence: str
+    version: str
+    variants: Mapping[str, Variant]
+    unit: Literal["image", "bag"] = "image"
+    min_size: int = 8
+    faithful: Sequence[str] = ()
+    different: Sequence[str] = ()
+    needs: Sequence[str] = ()
+    url: str = ""
+
+    @property
+    def default_variant(self) -> str:
+        """Name of the variant that a bare method name means."""
+        return next(iter(self.variants))
+
+
+def _silent(what: str, done: int, total: int) -> None:
+    """Report nothing."""
+
+
+@dataclass(frozen=True)
+class FitContext:
+    """The circumstances of one fit.
+
+    Attributes:
+        seed: Everything random in the method derives from it.
+        budget: ``smoke`` (seconds), ``small`` (minutes on two cores) or ``full`` (the paper's
+            training length).
+        device: A torch device string, e.g. ``cpu`` or ``cuda``.
+        progress: Called as ``progress(what, done, total)``.
+        cache: A folder for values that other jobs on the same images may reuse, or None.
+    """
+
+    seed: int = 0
+    budget: Budget = "small"
+    device: str = "cpu"
+    progress: Progress = _silent
+    cache: Path | None = None
+
+
+class Method(ABC):
+    """A method that reads fingerprints of generative models.
+
+    A subclass sets `card`, takes its parameters as keyword arguments of its constructor (a
+    variant is a set of values for them), and implements `fit` and `embed`. The other members are
+    optional. A method never sees a test image while fitting, nor a path or a dataset's name.
+    """
+
+    card: ClassVar[MethodCard]
+
+    @abstractmethod
+    def fit(
+        self,
+        train: ImageSet,
+        *,
+        reference: ImageSet,
+        validation: ImageSet,
+        context: FitContext,
+    ) -> Self:
+        """Learn from labelled images.
+
+        Args:
+            train: Labelled images of K sources.
+            reference: Real images, disjoint from all others: those the generators were trained
+                on, an estimate of the data manifold.
+            validation: Labelled images for choosing and stopping.
+            context: Seed, budget, device, progress and cache.
+
+        Returns:
+            Itself.
+
+        Raises:
+            MethodDeclined: If the method cannot be had here.
+        """
+
+    @abstractmethod
+    def embed(self, images: ImageSet) -> NDArray[np.float32]:
+        """Fingerprints of images: float32 of shape (N, D), independent of order and batch."""
+
+    def predict_proba(self, images: ImageSet) -> NDArray[np.float32]:
+        """Probabilities of shape (N, K), columns in the order of ``train.sources``.
+
+        Optional: without it the common probe is trained on `embed`.
+        """
+        raise NotImplementedError
+
+    def embed_bags(
+        self, images: ImageSet, bags: Sequence[NDArray[np.int64]]
+    ) -> NDArray[np.float32]:
+        """Fingerprints of bags: float32 of shape (B, D), by default the mean of `embed`.
+
+        Args:
+            images: The images that `bags` index into.
+            bags: B arrays of indices, each of one bag.
+        """
+        import numpy as np
+
+        embedded = self.embed(images)
+        return np.stack([embedded[bag].mean(axis=0) for bag in bags]).astype(np.float32)
+
+    def predict_proba_bags(
+        self, images: ImageSet, bags: Sequence[NDArray[np.int64]]
+    ) -> NDArray[np.float32]:
+        """Probabilities of bags, shape (B, K). Optional, for methods that judge sets.
+
+        Without it a bag is judged by the mean of its images' log-probabilities.
+        """
+        raise NotImplementedError
+
+    def residual(self, images: ImageSet) -> NDArray[np.float32]:
+        """What the method looks at, for pictures: float32 of shape (N, H, W, 3). Optional."""
+        raise NotImplementedError
+
+    def save(self, folder: Path) -> None:
+        """Write the fitted state into `folder` as safetensors and JSON, never pickle. Optional."""
+        raise NotImplementedError
+
+    @classmethod
+    def load(cls, folder: Path) -> Self:
+        """Read what `save` wrote. Optional."""
+        raise NotImplementedError
+
+    @classmethod
+    def implements(cls, member: str) -> bool:
+        """Whether this class overrides an optional member such as ``predict_proba``."""
+        return inspect.getattr_static(cls, member) is not inspect.getattr_static(Method, member)
+
+    @classmethod
+    def parameters(cls) -> dict[str, Any]:
+        """Names and defaults of the constructor's keyword arguments."""
+        signature = inspect.signature(cls.__init__)
+        return {
+            name: None if parameter.default is inspect.Parameter.empty else parameter.default
+            for name, parameter in signature.parameters.items()
+            if name != "self" and parameter.kind is inspect.Parameter.KEYWORD_ONLY
+        }
