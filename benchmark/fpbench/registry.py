@@ -1,0 +1,144 @@
+"""Finds methods by entry point and datasets by card. Imports no method until it is asked for."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from functools import cache
+from importlib.metadata import EntryPoint, entry_points
+from pathlib import Path
+
+from fpbench.errors import BadInput, suggest
+from fpbench.method import Method, MethodCard
+
+METHOD_GROUP = "fpbench.methods"
+CARDS_VARIABLE = "FPBENCH_CARDS"
+
+
+@dataclass(frozen=True)
+class BrokenMethod:
+    """A plugin that cannot be used.
+
+    Attributes:
+        name: Its entry-point name.
+        origin: The distribution that registers it.
+        reason: Why it cannot be used.
+    """
+
+    name: str
+    origin: str
+    reason: str
+
+
+def _origin(entry: EntryPoint) -> str:
+    return entry.dist.name if entry.dist is not None else "an unknown distribution"
+
+
+@cache
+def _method_entries() -> dict[str, tuple[EntryPoint, ...]]:
+    found: dict[str, dict[tuple[str, str], EntryPoint]] = {}
+    for entry in entry_points(group=METHOD_GROUP):
+        # An editable install can list the same entry point twice; that is one method.
+        found.setdefault(entry.name, {})[(_origin(entry), entry.value)] = entry
+    return {name: tuple(entries.values()) for name, entries in sorted(found.items())}
+
+
+def method_names() -> list[str]:
+    """Entry-point names of all registered methods, sorted, whether they can be imported or not."""
+    return list(_method_entries())
+
+
+def method_origin(name: str) -> str:
+    """Name of the distribution that registers the method `name`."""
+    return _origin(_method_entries()[name][0])
+
+
+def method_class(name: str) -> type[Method]:
+    """The class of the method registered under `name`.
+
+    Raises:
+        BadInput: If there is no such method, two packages claim the name, or it cannot be
+            imported.
+    """
+    entries = _method_entries().get(name)
+    if entries is None:
+        raise BadInput(f"There is no method {name!r}. {suggest(name, method_names())}")
+    if len(entries) > 1:
+        origins = " and ".join(sorted(_origin(entry) for entry in entries))
+        raise BadInput(f"Method {name!r} is registered by {origins}; uninstall one of them.")
+    entry = entries[0]
+    try:
+        loaded = entry.load()
+    # A stranger's module can raise anything while it is imported; that is its failure, not ours.
+    except Exception as error:
+        raise BadInput(
+            f"Method {name!r} of {_origin(entry)} cannot be imported from {entry.value}: "
+            f"{type(error).__name__}: {error}"
+        ) from error
+    if not (isinstance(loaded, type) and issubclass(loaded, Method)):
+        raise BadInput(
+            f"Method {name!r} of {_origin(entry)}: {entry.value} is not a subclass of "
+            "fpbench.method.Method."
+        )
+    if not isinstance(getattr(loaded, "card", None), MethodCard):
+        raise BadInput(
+            f"Method {name!r} of {_origin(entry)}: {entry.value} has no MethodCard as `card`."
+        )
+    return loaded
+
+
+def usable_methods() -> tuple[dict[str, type[Method]], list[BrokenMethod]]:
+    """All methods that import, by name, and those that do not, with the reason."""
+    usable: dict[str, type[Method]] = {}
+    broken: list[BrokenMethod] = []
+    for name in method_names():
+        try:
+            usable[name] = method_class(name)
+        except BadInput as error:
+            broken.append(BrokenMethod(name, method_origin(name), str(error)))
+    return usable, broken
+
+
+def split_variant(name: str) -> tuple[str, str | None]:
+    """Split ``manifpt:freq`` into name and variant; the variant is None where none is given.
+
+    >>> split_variant("manifpt:freq"), split_variant("prnu")
+    (('manifpt', 'freq'), ('prnu', None))
+    """
+    base, colon, variant = name.partition(":")
+    return base, variant if colon else None
+
+
+def resolve_method(name: str) -> tuple[type[Method], str]:
+    """The class and the variant's name that ``NAME[:VARIANT]`` stands for.
+
+    Raises:
+        BadInput: If the method or the variant is unknown.
+    """
+    base, variant = split_variant(name)
+    cls = method_class(base)
+    if variant is None:
+        return cls, cls.card.default_variant
+    if variant not in cls.card.variants:
+        raise BadInput(
+            f"Method {base!r} has no variant {variant!r}. {suggest(variant, cls.card.variants)}"
+        )
+    return cls, variant
+
+
+def card_folders() -> dict[str, Path]:
+    """Folders of all dataset cards by name: the shipped ones, then those under FPBENCH_CARDS.
+
+    A folder is a card if it holds a ``recipe.yaml``.
+    """
+    package = Path(__file__).resolve().parent
+    shipped = [package / "_cards", package.parents[1] / "datasets_cards"]
+    roots = [next((root for root in shipped if root.is_dir()), shipped[0])]
+    roots += [Path(part) for part in os.environ.get(CARDS_VARIABLE, "").split(os.pathsep) if part]
+    folders: dict[str, Path] = {}
+    for root in roots:
+        if root.is_dir():
+            for folder in sorted(root.iterdir()):
+                if (folder / "recipe.yaml").is_file():
+                    folders[folder.name] = folder
+    return folders
