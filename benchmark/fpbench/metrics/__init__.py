@@ -1,0 +1,1 @@
+"""Scores: pure functions of arrays, which know no torch, no files and no methods."""
