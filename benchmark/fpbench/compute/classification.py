@@ -1,0 +1,121 @@
+"""Training a network to name the class of each row."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from fpbench.compute.inference import ArrayOnDevice, predict, unit_range
+from fpbench.compute.training import Progress, TrainingLog, train
+from fpbench.compute.training_plan import TrainingPlan
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+
+def train_classifier(
+    network: nn.Module,
+    plan: TrainingPlan,
+    array: NDArray[Any],
+    labels: NDArray[np.int64],
+    *,
+    validation: tuple[NDArray[Any], NDArray[np.int64]] | None = None,
+    prepare: Callable[[Tensor], Tensor] = unit_range,
+    augment: Callable[[Tensor], Tensor] | None = None,
+    penalty: Callable[[], Tensor] | None = None,
+    watch: Literal["cross_entropy", "error"] = "cross_entropy",
+    seed: int = 0,
+    device: str = "cpu",
+    what: str = "training",
+    progress: Progress | None = None,
+    checkpoint: Path | None = None,
+) -> TrainingLog:
+    """Train a network whose outputs are logits (B, K) with cross-entropy.
+
+    Args:
+        network: Trained in place, left in evaluation mode with its best weights.
+        plan: How long and how.
+        array: Shape (N, ...); images as uint8 (N, H, W, C), which reach `augment` as
+            (B, C, H, W).
+        labels: Integers of shape (N,) from 0 to K - 1.
+        validation: Rows and labels that early stopping watches, or None.
+        prepare: From a batch as stored to the network's input.
+        augment: Applied to stored training batches before `prepare`; its randomness must come
+            from torch's global generator.
+        penalty: A term added to the loss, e.g. an L1 norm of weights.
+        watch: What is compared between epochs: the validation's cross-entropy or its share of
+            wrongly named rows.
+        seed: Everything random derives from it.
+        device: A torch device string.
+        what: What to call this training in progress reports and messages.
+        progress: Called as ``progress(what, done, total)`` in units of steps.
+        checkpoint: A file to write after each epoch and to resume from, or None.
+
+    Returns:
+        What happened.
+
+    Raises:
+        TrainingDiverged: If the loss becomes infinite or not a number.
+        ValueError: If rows and labels do not fit together.
+        BadInput: If `checkpoint` is of another training.
+    """
+    _check_labels("training", array, labels)
+    if validation is not None:
+        _check_labels("validation", *validation)
+    inputs = ArrayOnDevice(array, device)
+    targets = torch.from_numpy(np.array(labels, np.int64)).to(device)
+
+    def loss(batch: Tensor) -> Tensor:
+        stored = inputs[batch]
+        if augment is not None:
+            stored = augment(stored)
+        value = F.cross_entropy(network(prepare(stored)).float(), targets[batch.to(device)])
+        return value if penalty is None else value + penalty()
+
+    validate: Callable[[], float] | None = None
+    if validation is not None:
+        held_out = ArrayOnDevice(validation[0], device)
+        truth = torch.from_numpy(np.array(validation[1], np.int64))
+
+        def validate() -> float:
+            logits = torch.from_numpy(
+                predict(
+                    network,
+                    held_out,
+                    batch=max(plan.batch, 64),
+                    prepare=prepare,
+                    device=device,
+                    precision=plan.precision,
+                )
+            )
+            if watch == "error":
+                return float((logits.argmax(1) != truth).float().mean())
+            return float(F.cross_entropy(logits, truth))
+
+    return train(
+        network,
+        plan,
+        loss,
+        examples=len(array),
+        validate=validate,
+        seed=seed,
+        device=device,
+        what=what,
+        progress=progress,
+        checkpoint=checkpoint,
+    )
+
+
+def _check_labels(which: str, rows: NDArray[Any], labels: NDArray[np.int64]) -> None:
+    integers = np.issubdtype(np.asarray(labels).dtype, np.integer)
+    if np.shape(labels) != (len(rows),) or not integers:
+        raise ValueError(
+            f"{len(rows)} {which} rows need as many integer labels, "
+            f"not {np.asarray(labels).dtype} of shape {np.shape(labels)}"
+        )
