@@ -183,6 +183,10 @@ class Method(ABC):
         """What the method looks at, for pictures: float32 of shape (N, H, W, 3). Optional."""
         raise NotImplementedError
 
+    def parameter_count(self) -> int | None:
+        """Number of learned parameters of the fitted method, for the cost table. Optional."""
+        return None
+
     def save(self, folder: Path) -> None:
         """Write the fitted state into `folder` as safetensors and JSON, never pickle. Optional."""
         raise NotImplementedError

@@ -1,0 +1,87 @@
+"""The ``fpbench`` command: finds its subcommands without importing what they need."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+import traceback
+from collections.abc import Sequence
+
+import click
+
+from fpbench import __version__
+from fpbench.errors import BadInput
+
+_COMMANDS = {
+    "run": ("fpbench.cli.run", "run", "Score methods on datasets."),
+    "methods": ("fpbench.cli.methods", "methods", "List and describe methods."),
+    "data": ("fpbench.cli.data", "data", "List, describe and build GM datasets."),
+}
+"""Name to module, attribute and one-line help, so that --help imports no subcommand."""
+
+
+class _LazyGroup(click.Group):
+    """A group whose commands are imported when they are called."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(_COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in _COMMANDS:
+            return None
+        module, attribute, _ = _COMMANDS[cmd_name]
+        command = getattr(importlib.import_module(module), attribute)
+        assert isinstance(command, click.Command)  # noqa: S101  (the table above is ours)
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, text) for name, (_, _, text) in _COMMANDS.items()])
+
+
+@click.group(cls=_LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="fpbench")
+@click.option("--debug", is_flag=True, help="Show tracebacks of errors.")
+def cli(debug: bool) -> None:
+    """Benchmark fingerprints of generative models.
+
+    Try: fpbench run --method manifpt --dataset gm-mini
+    """
+
+
+def entry(arguments: Sequence[str] | None = None) -> None:
+    """Run the command line and end the process with its exit code.
+
+    0 done, 1 a job failed, 2 bad usage or bad input, 130 interrupted.
+    """
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    debug = "--debug" in words
+    # Accepted anywhere: people add it to the end of the line that failed.
+    words = [word for word in words if word != "--debug"]
+    try:
+        code = cli.main(args=words, prog_name="fpbench", standalone_mode=False)
+    except click.exceptions.Exit as end:
+        code = end.exit_code
+    except (click.Abort, KeyboardInterrupt):
+        click.echo("Interrupted. Finished jobs are kept; run the same command to go on.", err=True)
+        code = 130
+    except click.ClickException as error:
+        error.show()
+        code = error.exit_code
+    except BadInput as error:
+        if debug:
+            traceback.print_exc()
+        click.echo(f"Error: {error}", err=True)
+        code = 2
+    except BrokenPipeError:
+        code = 1
+    except Exception as error:
+        if debug:
+            traceback.print_exc()
+        click.echo(
+            f"Error: {type(error).__name__}: {error}\n"
+            "This is a fault in fpbench; run again with --debug and report the traceback.",
+            err=True,
+        )
+        code = 1
+    sys.exit(code if isinstance(code, int) else 0)

@@ -1,0 +1,1 @@
+"""Figures from arrays: each function draws one and writes it as PNG."""

@@ -1,0 +1,165 @@
+"""The files beside a record: predictions, evidence for the scores, embeddings."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fpbench.errors import BadInput
+from fpbench.runs.outcome import BagOutput
+from fpbench.runs.record import ArtifactEntry
+
+PREDICTIONS = "predictions.parquet"
+EVIDENCE = "evidence.safetensors"
+EMBEDDINGS = "embeddings.safetensors"
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """Everything that scores are computed from, small enough to keep and to submit.
+
+    Attributes:
+        ids: N ids of test images.
+        names: K names of sources.
+        labels: int64 of shape (N,).
+        proba: float32 of shape (N, K), the scored probabilities.
+        probe_proba: float32 of shape (N, K), those of the common probe.
+        fdr_features: float32 of shape (N, d): test embeddings in the principal components of the
+            training embeddings.
+        correlations: float32 of shape (N, K): signed Pearson correlation of each centred test
+            embedding with each source's fingerprint.
+        fingerprint_correlations: float32 of shape (K, K), of the fingerprints themselves.
+        dimension: Dimension D of the embeddings.
+        bags: Judgements of bags, for methods that make them.
+    """
+
+    ids: NDArray[np.str_]
+    names: tuple[str, ...]
+    labels: NDArray[np.int64]
+    proba: NDArray[np.float32]
+    probe_proba: NDArray[np.float32]
+    fdr_features: NDArray[np.float32]
+    correlations: NDArray[np.float32]
+    fingerprint_correlations: NDArray[np.float32]
+    dimension: int
+    bags: Sequence[BagOutput] = ()
+
+
+def describe_file(path: Path) -> ArtifactEntry:
+    """Name, hash and size of a file."""
+    content = path.read_bytes()
+    return ArtifactEntry(
+        file=path.name, sha256=hashlib.sha256(content).hexdigest(), size=len(content)
+    )
+
+
+def write_evidence(folder: Path, evidence: Evidence) -> dict[str, ArtifactEntry]:
+    """Write predictions and evidence into `folder`.
+
+    Predictions are a table of id, source, and one probability column per source, first the
+    scored ones (``p:NAME``), then the common probe's (``probe:NAME``).
+    """
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+    from safetensors.numpy import save_file
+
+    columns = {
+        "id": pa.array(evidence.ids.tolist(), pa.string()),
+        "source": pa.array([evidence.names[k] for k in evidence.labels], pa.string()),
+    }
+    for prefix, values in (("p", evidence.proba), ("probe", evidence.probe_proba)):
+        for k, name in enumerate(evidence.names):
+            columns[f"{prefix}:{name}"] = pa.array(values[:, k], pa.float32())
+    pq.write_table(pa.table(columns), folder / PREDICTIONS, compression="zstd")
+    arrays: dict[str, NDArray[np.generic]] = {
+        "fdr_features": evidence.fdr_features,
+        "correlations": evidence.correlations,
+        "fingerprint_correlations": evidence.fingerprint_correlations,
+        "dimension": np.asarray([evidence.dimension], np.int64),
+    }
+    for bag in evidence.bags:
+        arrays[f"bag{bag.size}_members"] = bag.members
+        arrays[f"bag{bag.size}_labels"] = bag.labels
+        arrays[f"bag{bag.size}_proba"] = bag.proba
+    save_file(
+        {key: np.ascontiguousarray(value) for key, value in arrays.items()}, folder / EVIDENCE
+    )
+    return {
+        "predictions": describe_file(folder / PREDICTIONS),
+        "evidence": describe_file(folder / EVIDENCE),
+    }
+
+
+def read_evidence(folder: Path) -> Evidence:
+    """Read what `write_evidence` wrote.
+
+    Raises:
+        BadInput: If a file is missing or cannot be read.
+    """
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+    from safetensors import SafetensorError
+    from safetensors.numpy import load_file
+
+    for name in (PREDICTIONS, EVIDENCE):
+        if not (folder / name).is_file():
+            raise BadInput(f"{folder / name} is missing, so the scores cannot be followed.")
+    try:
+        table = pq.read_table(folder / PREDICTIONS)
+        arrays = load_file(folder / EVIDENCE)
+        names = tuple(c.removeprefix("p:") for c in table.column_names if c.startswith("p:"))
+        index = {name: k for k, name in enumerate(names)}
+        labels = [index[name] for name in table["source"].to_pylist()]
+        both = [
+            np.stack([table[f"{prefix}:{name}"].to_numpy() for name in names], axis=1)
+            for prefix in ("p", "probe")
+        ]
+        bags = tuple(
+            BagOutput(
+                size,
+                arrays[f"bag{size}_members"],
+                arrays[f"bag{size}_labels"],
+                arrays[f"bag{size}_proba"],
+            )
+            for size in sorted(
+                int(key.removeprefix("bag").removesuffix("_proba"))
+                for key in arrays
+                if key.startswith("bag") and key.endswith("_proba")
+            )
+        )
+        return Evidence(
+            ids=np.asarray(table["id"].to_pylist(), str),
+            names=names,
+            labels=np.asarray(labels, np.int64),
+            proba=both[0],
+            probe_proba=both[1],
+            fdr_features=arrays["fdr_features"],
+            correlations=arrays["correlations"],
+            fingerprint_correlations=arrays["fingerprint_correlations"],
+            dimension=int(arrays["dimension"][0]),
+            bags=bags,
+        )
+    except (OSError, KeyError, ValueError, pa.ArrowException, SafetensorError) as error:
+        raise BadInput(f"The predictions in {folder} cannot be read: {error}.") from error
+
+
+def write_embeddings(
+    folder: Path, test: NDArray[np.float32], fingerprints: NDArray[np.float32]
+) -> ArtifactEntry:
+    """Write test embeddings (N, D) and source fingerprints (K, D) into `folder`."""
+    from safetensors.numpy import save_file
+
+    path = folder / EMBEDDINGS
+    save_file(
+        {
+            "test": np.ascontiguousarray(test),
+            "fingerprints": np.ascontiguousarray(fingerprints),
+        },
+        path,
+    )
+    return describe_file(path)

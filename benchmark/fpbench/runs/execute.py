@@ -1,0 +1,254 @@
+"""Runs one job: spec in, folder with record, predictions and figures out."""
+
+from __future__ import annotations
+
+import time
+import traceback
+from datetime import UTC, datetime
+from functools import lru_cache
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+import numpy as np
+
+from fpbench import registry
+from fpbench.compute.device import device_name, peak_memory_bytes, pick_device, seed_everything
+from fpbench.datasets.load import GMDataset, load
+from fpbench.errors import BadInput
+from fpbench.method import FitContext, Method, MethodDeclined, Progress
+from fpbench.runs.artifacts import write_embeddings, write_evidence
+from fpbench.runs.environment import describe_environment
+from fpbench.runs.figures import draw_figures
+from fpbench.runs.folds import Splits, splits_of
+from fpbench.runs.job import JobSpec
+from fpbench.runs.outcome import InvalidOutput, build_method, run_method
+from fpbench.runs.record import (
+    CostEntry,
+    DatasetEntry,
+    MethodEntry,
+    ProtocolEntry,
+    Record,
+    SourceEntry,
+)
+from fpbench.runs.scoring import gather_evidence, score_entries
+from fpbench.runs.store import RECORD_FILE, Store
+
+TRACEBACK_FILE = "traceback.txt"
+
+
+@lru_cache(maxsize=2)
+def _load_once(name: str, content_hash: str, offline: bool) -> GMDataset:
+    """Load a dataset once for the jobs of a plan, which come dataset by dataset."""
+    dataset = load(name, offline=offline)
+    if dataset.identity.content_hash != content_hash:
+        raise BadInput(f"The dataset {name} changed while the plan was running; start it again.")
+    return dataset
+
+
+def execute(
+    spec: JobSpec,
+    store: Store,
+    *,
+    device: str = "auto",
+    progress: Progress | None = None,
+    figures: bool = True,
+    offline: bool = False,
+) -> Record:
+    """Run one job and write its folder.
+
+    A method that raises ends in a record with status ``failed`` (``declined`` if it says so),
+    never in an exception, so that other jobs go on. KeyboardInterrupt leaves no folder.
+
+    Args:
+        spec: The job.
+        store: Where its folder goes.
+        device: ``auto``, ``cpu``, ``cuda`` or ``cuda:N``.
+        progress: Progress callback.
+        figures: Whether to draw figures.
+        offline: Whether to keep from asking the Hub for the dataset.
+
+    Raises:
+        BadInput: If the dataset cannot be loaded, the device is not there, or the store cannot
+            be written to.
+    """
+    started = time.perf_counter()
+    chosen = pick_device(device)
+    dataset = _load_once(spec.location or spec.dataset, spec.content_hash, offline)
+    splits = splits_of(dataset, spec.fold, spec.folds)
+    cls = registry.method_class(spec.method)
+    context = FitContext(seed=spec.seed, budget=spec.budget, device=chosen)
+    if progress is not None:
+        context = FitContext(seed=spec.seed, budget=spec.budget, device=chosen, progress=progress)
+    with store.writing(spec) as folder:
+        try:
+            record = _run(spec, cls, dataset, splits, context, folder, started, figures)
+        except MethodDeclined as declined:
+            record = _unfinished(spec, cls, dataset, splits, "declined", str(declined))
+        # Whatever a plugin raises is the failure of its own job; the traceback is kept beside it.
+        except Exception as error:
+            (folder / TRACEBACK_FILE).write_text(traceback.format_exc(), encoding="utf-8")
+            reason = (
+                str(error)
+                if isinstance(error, InvalidOutput)
+                else f"{type(error).__name__}: {error}"
+            )
+            record = _unfinished(spec, cls, dataset, splits, "failed", reason)
+        text = record.model_dump_json(indent=2) + "\n"
+        (folder / RECORD_FILE).write_text(text, encoding="utf-8")
+    return record
+
+
+def _run(
+    spec: JobSpec,
+    cls: type[Method],
+    dataset: GMDataset,
+    splits: Splits,
+    context: FitContext,
+    folder: Path,
+    started: float,
+    figures: bool,
+) -> Record:
+    if min(splits.test.size) < cls.card.min_size:
+        h, w = splits.test.size
+        raise MethodDeclined(
+            f"{spec.method} needs images of at least {cls.card.min_size} pixels a side; "
+            f"these are {h}x{w}."
+        )
+    seed_everything(spec.seed)
+    method = build_method(cls, spec.variant, spec.params)
+    outcome = run_method(method, splits, context, shuffle_labels=spec.control == "shuffled-labels")
+    context.progress("score", 0, 2)
+    evidence = gather_evidence(outcome, splits, dataset)
+    scores = score_entries(evidence, dataset, spec.seed)
+    context.progress("score", 1, 2)
+    artifacts = write_evidence(folder, evidence)
+    fingerprints = np.stack(
+        [
+            outcome.train_embeddings[splits.train.labels == k].mean(axis=0)
+            for k in range(len(dataset.sources))
+        ]
+    )
+    artifacts["embeddings"] = write_embeddings(folder, outcome.test_embeddings, fingerprints)
+    if figures:
+        (folder / "figures").mkdir()
+        draw_figures(folder / "figures", spec, method, outcome, evidence, splits)
+    context.progress("score", 2, 2)
+    count = len(splits.test)
+    cost = CostEntry(
+        fit_seconds=outcome.fit_seconds,
+        inference_seconds=outcome.inference_seconds,
+        images_per_second=count / max(outcome.inference_seconds, 1e-9),
+        total_seconds=time.perf_counter() - started,
+        peak_memory_bytes=peak_memory_bytes(),
+        parameters=outcome.parameters,
+        device=f"{context.device} ({device_name(context.device)})",
+    )
+    return Record(
+        job=spec.key,
+        status="done",
+        created=datetime.now(UTC),
+        method=_method_entry(spec, cls),
+        dataset=_dataset_entry(spec, dataset, splits),
+        protocol=_protocol_entry(
+            spec,
+            cls,
+            dataset,
+            classifier_is_own=outcome.own_classifier,
+            dimension=evidence.dimension,
+        ),
+        scores=scores,
+        cost=cost,
+        environment=describe_environment(),
+        artifacts=artifacts,
+    )
+
+
+def _unfinished(
+    spec: JobSpec,
+    cls: type[Method],
+    dataset: GMDataset,
+    splits: Splits,
+    status: str,
+    reason: str,
+) -> Record:
+    return Record(
+        job=spec.key,
+        status="declined" if status == "declined" else "failed",
+        reason=reason,
+        created=datetime.now(UTC),
+        method=_method_entry(spec, cls),
+        dataset=_dataset_entry(spec, dataset, splits),
+        protocol=_protocol_entry(
+            spec,
+            cls,
+            dataset,
+            classifier_is_own=cls.implements("predict_proba"),
+            dimension=None,
+        ),
+        environment=describe_environment(),
+    )
+
+
+def _method_entry(spec: JobSpec, cls: type[Method]) -> MethodEntry:
+    origin = registry.method_origin(spec.method)
+    try:
+        package = f"{origin} {version(origin)}"
+    except PackageNotFoundError:
+        package = origin
+    return MethodEntry(
+        name=spec.method,
+        variant=spec.variant,
+        version=spec.method_version,
+        params=dict(spec.params),
+        title=cls.card.title,
+        package=package,
+    )
+
+
+def _dataset_entry(spec: JobSpec, dataset: GMDataset, splits: Splits) -> DatasetEntry:
+    counts = [
+        np.bincount(part.labels, minlength=len(dataset.sources))
+        for part in (splits.train, splits.validation, splits.test)
+    ]
+    return DatasetEntry(
+        name=spec.dataset,
+        revision=spec.revision,
+        content_hash=spec.content_hash,
+        image_size=splits.test.size,
+        reference=len(splits.reference),
+        sources=[
+            SourceEntry(
+                name=source.name,
+                family=source.family,
+                architecture=source.architecture,
+                train=int(counts[0][k]),
+                validation=int(counts[1][k]),
+                test=int(counts[2][k]),
+            )
+            for k, source in enumerate(dataset.sources)
+        ],
+        shortcut=dataset.shortcut,
+    )
+
+
+def _protocol_entry(
+    spec: JobSpec,
+    cls: type[Method],
+    dataset: GMDataset,
+    *,
+    classifier_is_own: bool,
+    dimension: int | None,
+) -> ProtocolEntry:
+    return ProtocolEntry(
+        budget=spec.budget,
+        seed=spec.seed,
+        fold=spec.fold,
+        folds=spec.folds,
+        unit=cls.card.unit,
+        control=spec.control,
+        classifier="own" if classifier_is_own else "probe",
+        embedding_dimension=dimension,
+        fdr_samples=dataset.fdr_samples,
+        fdr_dimensions=dataset.fdr_dimensions,
+        scoring=spec.scoring,
+    )

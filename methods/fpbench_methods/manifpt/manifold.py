@@ -1,0 +1,83 @@
+"""The estimated data manifold: real images, and the nearest of them in a space."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+
+from fpbench.images import ImageSet
+from fpbench_methods.manifpt.spaces import SPACES
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+_BATCH = 256
+
+
+class Manifold:
+    """Real reference images, searched exactly for the nearest ones.
+
+    The reference set shares no image with those projected onto it, so no artifact is zero
+    because an image found itself.
+
+    Args:
+        reference: Real images, uint8 of shape (R, H, W, 3).
+        space: The space T_s of the artifacts.
+        search: ``own`` searches in `space` (the paper's definition), ``rgb`` in pixels (as the
+            released code does for every space).
+        k: Number of neighbours whose mean is the projection; the paper uses 1.
+
+    Raises:
+        ValueError: If there are fewer than `k` reference images.
+    """
+
+    def __init__(
+        self,
+        reference: NDArray[np.uint8],
+        space: str,
+        search: Literal["own", "rgb"] = "own",
+        k: int = 1,
+    ) -> None:
+        from fpbench.compute.neighbors import ExactNeighbors
+
+        if len(reference) < k:
+            raise ValueError(f"k={k} neighbours cannot be found among {len(reference)} images")
+        self.reference = reference
+        self.k = k
+        self._transform = SPACES[space]
+        self._searches_pixels = space == "rgb" or search == "rgb"
+        # Pixels are cheap to map again; spectra are not, so theirs are kept.
+        self._mapped = None if space == "rgb" else self._transform(reference)
+        mapped = reference if self._mapped is None else self._mapped
+        self._neighbors = ExactNeighbors(reference if self._searches_pixels else mapped)
+
+    def nearest(self, pixels: NDArray[np.uint8]) -> NDArray[np.int64]:
+        """Indices of the nearest reference images, shape (N, k), nearest first."""
+        queries = pixels if self._searches_pixels else self._transform(pixels)
+        _, indices = self._neighbors.search(queries, k=self.k)
+        return np.asarray(indices, np.int64)
+
+    def artifacts(
+        self, pixels: NDArray[np.uint8], nearest: NDArray[np.int64]
+    ) -> NDArray[np.float32]:
+        """Deviations T(x) − mean over the k nearest of T(x*), shape (N, H, W, 3)."""
+        mapped = self._transform(pixels)
+        for column in nearest.T:
+            chosen = (
+                self._transform(self.reference[column])
+                if self._mapped is None
+                else self._mapped[column]
+            )
+            mapped -= chosen / np.float32(self.k)
+        return mapped
+
+    def artifacts_of(self, images: ImageSet) -> NDArray[np.float32]:
+        """Search and subtract for a whole set, in batches: shape (N, H, W, 3)."""
+        h, w = images.size
+        found = np.empty((len(images), h, w, 3), np.float32)
+        done = 0
+        for batch in images.batches(_BATCH):
+            found[done : done + len(batch)] = self.artifacts(batch, self.nearest(batch))
+            done += len(batch)
+        return found

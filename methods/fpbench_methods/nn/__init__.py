@@ -1,0 +1,1 @@
+"""Networks shared by methods. Import them only while fitting: they import torch."""
