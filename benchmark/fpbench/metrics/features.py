@@ -1,0 +1,55 @@
+"""What embeddings must satisfy before a score is made from them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from fpbench.metrics.score import Floats, Integers, NotComputable
+
+
+def check_features(features: ArrayLike, labels: ArrayLike) -> tuple[NDArray[Any], Integers]:
+    """Embeddings and labels whose shapes fit; embeddings keep their type and are not copied.
+
+    Args:
+        features: Shape (N, D).
+        labels: int (N,), from 0.
+
+    Raises:
+        ValueError: If shapes do not fit or labels are no integers from 0.
+        NotComputable: If there is no image.
+    """
+    rows = np.asarray(features)
+    y = np.asarray(labels)
+    if rows.ndim != 2 or y.shape != (len(rows),):
+        raise ValueError(f"labels of shape {y.shape} do not fit embeddings of shape {rows.shape}")
+    if len(y) == 0:
+        raise NotComputable("There is no image.")
+    if not np.issubdtype(y.dtype, np.integer) or y.min() < 0:
+        raise ValueError("labels are integers from 0")
+    return rows, y.astype(np.int64)
+
+
+def finite(rows: NDArray[Any]) -> Floats:
+    """Rows as float64.
+
+    Raises:
+        NotComputable: If a value is NaN or infinite.
+    """
+    part = np.asarray(rows, dtype=np.float64)
+    if not np.isfinite(part).all():
+        bad = int((~np.isfinite(part)).any(axis=-1).sum())
+        raise NotComputable(f"{bad} embeddings are not finite.")
+    return part
+
+
+def resolution(rows: NDArray[Any]) -> float:
+    """Relative size below which a difference of embeddings of this type is rounding.
+
+    >>> bool(resolution(np.zeros(1, np.float32)) > 1e-7 > resolution(np.zeros(1)))
+    True
+    """
+    kind = rows.dtype if np.issubdtype(rows.dtype, np.floating) else np.dtype(np.float64)
+    return 8 * float(np.finfo(kind).eps)
