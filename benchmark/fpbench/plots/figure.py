@@ -10,7 +10,15 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-FAMILY_MARKERS = {"Real": "o", "VAE": "s", "GAN": "^", "Flow": "D", "Score": "v", "Synthetic": "P"}
+FAMILY_MARKERS = {
+    "Real": "o",
+    "VAE": "s",
+    "GAN": "^",
+    "Flow": "D",
+    "Score": "v",
+    "Synthetic": "P",
+    "Unknown": "X",
+}
 """One marker a family, so that colour is never the only sign."""
 
 
