@@ -80,7 +80,7 @@ def shuffled_batches(examples: int, batch: int) -> Sampler:
     def sample(epoch: int, generator: torch.Generator) -> Iterator[Tensor]:
         order = torch.randperm(examples, generator=generator)
         stops = list(range(batch, examples, batch))
-        if stops and examples - stops[-1] == 1:
+        if batch > 1 and stops and examples - stops[-1] == 1:
             stops.pop()
         yield from torch.tensor_split(order, stops)
 
@@ -214,7 +214,9 @@ def _epoch(
         count += len(batch)
         if (number + 1) % look == 0 or number + 1 == len(batches):
             if not torch.isfinite(total):
-                raise TrainingDiverged(_advice(what, state.epoch, "loss", float(value), plan))
+                raise TrainingDiverged(
+                    _advice(what, state.epoch, "loss", float(value.detach()), plan)
+                )
             if progress is not None:
                 done = state.epoch * len(batches) + number + 1
                 progress(what, done, plan.epochs * len(batches))
