@@ -15,8 +15,9 @@ if TYPE_CHECKING:
 REAL = "real"
 """Name of the source of real images in every GM dataset."""
 
-FAMILIES = ("Real", "VAE", "GAN", "Flow", "Score", "Synthetic")
-"""Families a source can belong to; ``Synthetic`` is a planted fingerprint, no generative model."""
+FAMILIES = ("Real", "VAE", "GAN", "Flow", "Score", "Synthetic", "Unknown")
+"""Families a source can belong to; ``Synthetic`` is a planted fingerprint, no generative model;
+``Unknown`` is that of a source in a folder of images that nobody described."""
 
 
 @dataclass(frozen=True)

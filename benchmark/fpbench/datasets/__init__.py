@@ -1,0 +1,1 @@
+"""GM datasets: cards, recipes, building, loading, auditing and sharing them."""

@@ -1,0 +1,154 @@
+"""Decoded images on disk: memory-mapped arrays, one folder for each content hash."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from fpbench.datasets.layout import SPLITS
+from fpbench.images import ImageSet, Source
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+CACHE_VARIABLE = "FPBENCH_CACHE"
+# Raised when the files below change their meaning, so that no old cache is misread.
+_FORMAT = 1
+
+
+def cache_root() -> Path:
+    """Folder of everything fpbench caches: $FPBENCH_CACHE, or ``~/.cache/fpbench``."""
+    named = os.environ.get(CACHE_VARIABLE)
+    return Path(named).expanduser() if named else Path.home() / ".cache" / "fpbench"
+
+
+@dataclass(frozen=True)
+class Decoded:
+    """One split, decoded.
+
+    Attributes:
+        pixels: uint8 (N, H, W, 3).
+        labels: int64 (N,).
+        ids: N strings.
+    """
+
+    pixels: NDArray[np.uint8]
+    labels: NDArray[np.int64]
+    ids: NDArray[np.str_]
+
+    def image_set(self, sources: Sequence[Source]) -> ImageSet:
+        """The split as methods see it."""
+        return ImageSet(self.pixels, sources, self.labels, self.ids.tolist())
+
+
+Allocate = Callable[[str, tuple[int, int, int, int]], "NDArray[np.uint8]"]
+"""Called with a split and its shape; returns the array to decode into."""
+
+Decode = Callable[[Allocate], dict[str, tuple["NDArray[np.int64]", list[str]]]]
+"""Decodes all splits into allocated arrays; returns labels and ids by split."""
+
+
+def _entry(content_hash: str) -> Path:
+    return cache_root() / "datasets" / f"{content_hash[:32]}-{_FORMAT}"
+
+
+def _read(folder: Path) -> dict[str, Decoded]:
+    found = {}
+    for split in SPLITS:
+        pixels = np.load(folder / f"{split}.npy", mmap_mode="r")
+        labels = np.load(folder / f"{split}.labels.npy")
+        ids = np.load(folder / f"{split}.ids.npy")
+        if not len(pixels) == len(labels) == len(ids):
+            raise ValueError(f"{folder / split} is torn")
+        found[split] = Decoded(pixels, labels, ids)
+    return found
+
+
+def cached(content_hash: str, decode: Decode) -> dict[str, Decoded]:
+    """The splits with this content hash, decoded once and memory-mapped from then on.
+
+    Where the cache cannot be written, the images are decoded into memory.
+
+    Args:
+        content_hash: Identity of the content.
+        decode: Does the work the first time; what it raises is passed on and nothing is cached.
+    """
+    target = _entry(content_hash)
+    if target.is_dir():
+        try:
+            return _read(target)
+        except (OSError, ValueError):
+            # A cache that a full disk or another program has damaged is made anew.
+            shutil.rmtree(target, ignore_errors=True)
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        scratch = Path(tempfile.mkdtemp(prefix=f".{target.name}.", dir=target.parent))
+    except OSError:
+        return _in_memory(decode)
+    try:
+        try:
+            _fill(scratch, decode)
+            _publish(scratch, target)
+        except OSError:
+            return _in_memory(decode)
+        return _read(target)
+    finally:
+        shutil.rmtree(scratch, ignore_errors=True)
+
+
+def _in_memory(decode: Decode) -> dict[str, Decoded]:
+    arrays: dict[str, NDArray[np.uint8]] = {}
+
+    def allocate(split: str, shape: tuple[int, int, int, int]) -> NDArray[np.uint8]:
+        arrays[split] = np.empty(shape, np.uint8)
+        return arrays[split]
+
+    rows = decode(allocate)
+    return {
+        split: Decoded(arrays[split], labels, np.asarray(ids, str))
+        for split, (labels, ids) in rows.items()
+    }
+
+
+def _fill(folder: Path, decode: Decode) -> None:
+    arrays: dict[str, NDArray[np.uint8]] = {}
+
+    def allocate(split: str, shape: tuple[int, int, int, int]) -> NDArray[np.uint8]:
+        _require_space(folder, int(np.prod(shape)))
+        if shape[0] == 0:
+            array = np.empty(shape, np.uint8)
+            np.save(folder / f"{split}.npy", array)
+            return array
+        array = np.lib.format.open_memmap(
+            folder / f"{split}.npy", mode="w+", dtype=np.uint8, shape=shape
+        )
+        arrays[split] = array
+        return array
+
+    for split, (labels, ids) in decode(allocate).items():
+        if split in arrays:
+            np.memmap.flush(arrays[split])  # type: ignore[arg-type]
+        np.save(folder / f"{split}.labels.npy", labels)
+        np.save(folder / f"{split}.ids.npy", np.asarray(ids, str))
+
+
+def _require_space(folder: Path, size: int) -> None:
+    # A memory map on a full disk kills the process with SIGBUS instead of raising.
+    if shutil.disk_usage(folder).free < size + (64 << 20):
+        raise OSError(f"no space for {size} bytes in {folder}")
+
+
+def _publish(scratch: Path, target: Path) -> None:
+    try:
+        scratch.rename(target)
+    except OSError:
+        # Another process was faster; the content hash says that it has the same images.
+        if not target.is_dir():
+            raise

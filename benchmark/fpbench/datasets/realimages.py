@@ -1,0 +1,190 @@
+"""The real images of a recipe: those the generators are trained on, and others of their kind."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from fpbench.datasets.layout import LABELLED_SPLITS, replacing
+from fpbench.datasets.origins import ImageFiles
+from fpbench.errors import BadInput
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from fpbench.datasets.schema import Origin, Recipe
+    from fpbench.method import Progress
+
+_BATCH = 256
+# Chosen beyond the number wanted, to make up for images that are in the pool twice.
+_SPARE = 0.02
+
+
+@dataclass(frozen=True)
+class RealImages:
+    """Real images by split, and those to train on.
+
+    Attributes:
+        batches: Called with a split; yields ids and pixels, never all at once.
+        training: Returns the images (N, S, S, 3) that generators are trained on.
+        facts: What is known of them.
+    """
+
+    batches: Callable[[str], Iterator[tuple[list[str], NDArray[np.uint8]]]]
+    training: Callable[[], NDArray[np.uint8]]
+    facts: dict[str, Any]
+
+
+def gather(recipe: Recipe, card: Path, work: Path, progress: Progress | None) -> RealImages:
+    """Choose the real images of every split by the recipe's seed.
+
+    Args:
+        recipe: The recipe; it has a field `real`.
+        card: Folder that relative paths start from.
+        work: Folder for memory-mapped pools.
+        progress: Called as ``progress(what, done, total)``.
+
+    Raises:
+        BadInput: If an origin cannot be had or holds too few different images.
+    """
+    assert recipe.real is not None  # noqa: S101
+    if recipe.real.seen.kind == "photographs":
+        return _photographs(recipe)
+    counts = recipe.counts
+    training = max(counts.training or 0, counts.reference)
+    others = counts.train + counts.validation + counts.test
+    seen, unseen = recipe.real.seen, recipe.real.unseen
+    seen_hashes: set[bytes] = set()
+    wanted = training if unseen is not None else training + others
+    first = _pool(seen, "seen", recipe, wanted, card, work, seen_hashes, progress)
+    second = (
+        first.after(training)
+        if unseen is None
+        else _pool(unseen, "unseen", recipe, others, card, work, seen_hashes, progress)
+    )
+    starts = {"reference": 0, "train": 0, "validation": counts.train}
+    starts["test"] = counts.train + counts.validation
+
+    def batches(split: str) -> Iterator[tuple[list[str], NDArray[np.uint8]]]:
+        pool = second if split in LABELLED_SPLITS else first
+        stop = starts[split] + getattr(counts, split)
+        for start in range(starts[split], stop, _BATCH):
+            yield pool.slice(start, min(stop, start + _BATCH))
+
+    facts = {"origin": seen.kind, "training_images": training}
+    return RealImages(batches, lambda: first.slice(0, training)[1], facts)
+
+
+def _photographs(recipe: Recipe) -> RealImages:
+    from fpbench.datasets import photographs
+
+    if recipe.size != photographs.CROP:
+        raise BadInput(
+            f"Crops of photographs are {photographs.CROP} pixels wide, but the recipe's size is "
+            f"{recipe.size}; set size to {photographs.CROP}."
+        )
+    counts = {split: getattr(recipe.counts, split) for split in ("reference", *LABELLED_SPLITS)}
+    chosen = photographs.choose(counts, recipe.seed)
+
+    def batches(split: str) -> Iterator[tuple[list[str], NDArray[np.uint8]]]:
+        crops = chosen[split]
+        yield [crop.id for crop in crops], photographs.cut(crops)
+
+    facts = {
+        "origin": "photographs",
+        "photographs": {
+            entry.name: {"licence": entry.licence, "by": entry.origin, "reduced": entry.reduce}
+            for entry in photographs.PHOTOGRAPHS
+        },
+    }
+    return RealImages(batches, lambda: photographs.cut(chosen["reference"]), facts)
+
+
+@dataclass(frozen=True)
+class _Pool:
+    """Rows of a memory-mapped array, in order, with an id each."""
+
+    pixels: NDArray[np.uint8]
+    rows: NDArray[np.int64]
+    ids: list[str]
+
+    def slice(self, start: int, stop: int) -> tuple[list[str], NDArray[np.uint8]]:
+        """Ids and pixels of some rows, copied into memory."""
+        return self.ids[start:stop], self.pixels[self.rows[start:stop]]
+
+    def after(self, start: int) -> _Pool:
+        """The pool without its first rows."""
+        return _Pool(self.pixels, self.rows[start:], self.ids[start:])
+
+
+def _pool(
+    origin: Origin,
+    field: str,
+    recipe: Recipe,
+    wanted: int,
+    card: Path,
+    work: Path,
+    hashes: set[bytes],
+    progress: Progress | None,
+) -> _Pool:
+    """Choose `wanted` different images of an origin, in an order given by the recipe's seed."""
+    if origin.kind not in ("parquet", "folder"):
+        raise BadInput(
+            f"Recipe {recipe.name!r}: field real.{field}.kind is {origin.kind!r}, which has no "
+            "real images; use parquet, folder or photographs."
+        )
+    files = ImageFiles(origin, card, recipe.size)  # type: ignore[arg-type]
+    order = np.random.default_rng([recipe.seed, *field.encode()]).permutation(files.total)
+    order = order[: int(np.ceil(wanted * (1 + _SPARE))) + 8]
+    rank = {int(position): index for index, position in enumerate(order)}
+    text = f"{recipe.name} {recipe.size} {recipe.seed} {origin.model_dump_json()} {len(order)}"
+    target = work / f"{field}-{hashlib.sha256(text.encode()).hexdigest()[:12]}.npy"
+    if not target.is_file():
+        _decode_pool(files, sorted(rank), rank, recipe.size, target, f"read {field}", progress)
+    pixels = np.load(target, mmap_mode="r")
+    kept = []
+    for index in range(len(order)):
+        digest = hashlib.blake2b(np.ascontiguousarray(pixels[index]).data, digest_size=16).digest()
+        if digest not in hashes:
+            hashes.add(digest)
+            kept.append(index)
+        if len(kept) == wanted:
+            break
+    if len(kept) < wanted:
+        raise BadInput(
+            f"Recipe {recipe.name!r} needs {wanted} different images from real.{field}, but "
+            f"{files.name} has {len(kept)}; lower counts."
+        )
+    ids = [f"{files.name}-{order[index]:06d}" for index in kept]
+    return _Pool(pixels, np.asarray(kept), ids)
+
+
+def _decode_pool(
+    files: ImageFiles,
+    positions: list[int],
+    rank: dict[int, int],
+    size: int,
+    target: Path,
+    what: str,
+    progress: Progress | None,
+) -> None:
+    with replacing(target) as temporary:
+        # Without a handle of its own, open_memmap would append .npy to the temporary name.
+        header = np.lib.format
+        with temporary.open("wb") as stream:
+            shape = (len(positions), size, size, 3)
+            descr = {"descr": "|u1", "fortran_order": False, "shape": shape}
+            header.write_array_header_1_0(stream, descr)
+            offset = stream.tell()
+            stream.truncate(offset + int(np.prod(shape)))
+        pixels = np.memmap(temporary, np.uint8, "r+", offset, shape)
+        for done, (position, image) in enumerate(files.read(positions), start=1):
+            pixels[rank[position]] = image
+            if progress is not None and (done % 100 == 0 or done == len(positions)):
+                progress(what, done, len(positions))
+        pixels.flush()

@@ -1,0 +1,382 @@
+"""What may stand in ``recipe.yaml``, ``sources.yaml`` and ``manifest.json``.
+
+Unknown keys are refused, so that a misspelt option never silently means its default.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+
+from fpbench.datasets.layout import SPLITS
+from fpbench.images import FAMILIES, REAL
+
+_NAME = re.compile(r"[a-z0-9][a-z0-9.+-]*")
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Preprocess(_Strict):
+    """How an image of an origin becomes an image of the dataset, in this order.
+
+    Attributes:
+        crop: Side in pixels of the square cut from the centre, before resizing.
+        resize: Side in pixels of the result; Pillow's antialiased bicubic filter, which for a
+            whole-number reduction after a crop is the same for every source.
+    """
+
+    crop: int | None = Field(default=None, gt=0)
+    resize: int | None = Field(default=None, gt=0)
+
+
+class ZooOrigin(_Strict):
+    """A model that fpbench trains on the dataset's real images.
+
+    Attributes:
+        model: A row of the table in `fpbench.zoo.table`.
+        seed: Of training and of sampling.
+        minutes: Time limit of the training.
+        steps: Limit of optimisation steps, or None for the time limit alone.
+    """
+
+    kind: Literal["zoo"]
+    model: str
+    seed: int = 0
+    minutes: float | None = Field(None, gt=0)
+    steps: int | None = Field(None, gt=0)
+
+
+class PhotographsOrigin(_Strict):
+    """Crops of the photographs that scikit-image and scikit-learn ship."""
+
+    kind: Literal["photographs"]
+
+
+class ParquetOrigin(_Strict):
+    """Images in Parquet files of the Hugging Face layout, local or on the Hub.
+
+    Attributes:
+        path: Files, relative to the folder that FPBENCH_SHARED_DATA names or to the recipe.
+        hub: Hub dataset id to take the files from where `path` is not there.
+        files: Files within the Hub repository.
+        column: Name of the image column.
+        first: Row to start at.
+        preprocess: Crop and resize.
+    """
+
+    kind: Literal["parquet"]
+    path: str | None = None
+    hub: str | None = None
+    files: list[str] = Field(default_factory=list)
+    column: str = "image"
+    first: int = Field(0, ge=0)
+    preprocess: Preprocess = Field(default_factory=Preprocess)
+
+    @model_validator(mode="after")
+    def _somewhere(self) -> ParquetOrigin:
+        if self.path is None and self.hub is None:
+            raise ValueError("give `path`, `hub` or both")
+        if self.hub is not None and not self.files:
+            raise ValueError("`hub` needs `files`, the Parquet files within the repository")
+        return self
+
+
+class FolderOrigin(_Strict):
+    """Image files in one folder, in the order of their names.
+
+    Attributes:
+        path: The folder, absolute or relative to the recipe.
+        preprocess: Crop and resize.
+    """
+
+    kind: Literal["folder"]
+    path: str
+    preprocess: Preprocess = Field(default_factory=Preprocess)
+
+
+class DiffusersOrigin(_Strict):
+    """A pretrained `diffusers` pipeline by Hub id, sampled unconditionally.
+
+    Attributes:
+        pipeline: Hub model id.
+        revision: Commit of the model repository.
+        steps: Denoising steps, or None for the pipeline's own number.
+        eta: DDIM's eta where the scheduler takes one.
+        seed: Of sampling.
+        preprocess: Crop and resize.
+    """
+
+    kind: Literal["diffusers"]
+    pipeline: str
+    revision: str | None = None
+    steps: int | None = Field(None, gt=0)
+    eta: float | None = Field(None, ge=0)
+    seed: int = 0
+    preprocess: Preprocess = Field(default_factory=Preprocess)
+
+
+class UnavailableOrigin(_Strict):
+    """A source of the paper's list that cannot be built yet; it is listed, never dropped.
+
+    Attributes:
+        reason: Why not.
+    """
+
+    kind: Literal["unavailable"]
+    reason: str = Field(min_length=10)
+
+
+Origin = Annotated[
+    ZooOrigin
+    | PhotographsOrigin
+    | ParquetOrigin
+    | FolderOrigin
+    | DiffusersOrigin
+    | UnavailableOrigin,
+    Field(discriminator="kind"),
+]
+
+
+class RealOrigins(_Strict):
+    """Where the real images come from.
+
+    Attributes:
+        seen: Images the generators are trained on; they become ``reference``.
+        unseen: Other images of the same kind, for ``train``, ``validation`` and ``test``; None
+            takes them from `seen` after the reference images.
+        published: Whether real images may be written into what is pushed to the Hub or committed.
+    """
+
+    seen: Origin
+    unseen: Origin | None = None
+    published: bool = True
+
+
+class Counts(_Strict):
+    """Images per source: `reference` of Real only, the others of every source.
+
+    Attributes:
+        training: Real images the generators are trained on; `reference` is part of them. None
+            means the reference images alone.
+    """
+
+    reference: int = Field(gt=0)
+    train: int = Field(gt=0)
+    validation: int = Field(gt=0)
+    test: int = Field(gt=0)
+    training: int | None = Field(None, gt=0)
+
+
+class Fdr(_Strict):
+    """What FDR is measured with, because it moves with both.
+
+    Attributes:
+        samples: Test images used per source, n.
+        dimensions: Dimension d that embeddings are reduced to, at most n/8.
+    """
+
+    samples: int = Field(gt=0)
+    dimensions: int = Field(gt=0)
+
+    @model_validator(mode="after")
+    def _enough(self) -> Fdr:
+        if self.dimensions > self.samples / 8:
+            raise ValueError(
+                f"dimensions is {self.dimensions}, but at most samples/8 = {self.samples // 8} "
+                "keeps FDR from measuring noise"
+            )
+        return self
+
+
+class Equalise(_Strict):
+    """One pipeline for every image of every source, to take away what no model made.
+
+    Attributes:
+        jpeg: JPEG quality (4:2:0) that every image passes through before it is written as PNG,
+            or None. It hides a codec history that only some sources have.
+        reduce: Whole-number reduction by area mean after that, or None.
+        clip: Lowest and highest value kept, e.g. [2, 253], or None.
+    """
+
+    jpeg: int | None = Field(None, ge=1, le=100)
+    reduce: int | None = Field(None, ge=2)
+    clip: tuple[int, int] | None = None
+
+    @model_validator(mode="after")
+    def _ordered(self) -> Equalise:
+        if self.clip is not None and not 0 <= self.clip[0] < self.clip[1] <= 255:
+            raise ValueError(f"clip is {list(self.clip)}; use [low, high] within 0..255")
+        return self
+
+
+class Synthetic(_Strict):
+    """Settings of a dataset that is made on the fly.
+
+    Attributes:
+        base: Card whose real images are used.
+        sources: Number of sources with a planted fingerprint.
+        kind: Which fingerprints, where the name says none.
+        snr_db: Their strength, where the name says none.
+    """
+
+    base: str
+    sources: int = Field(ge=2)
+    kind: Literal["pattern", "kernel", "colour", "mixed", "none"] = "pattern"
+    snr_db: float = 0.0
+
+
+class Recipe(_Strict):
+    """How to build a GM dataset; ``recipe.yaml``.
+
+    Attributes:
+        name: Name of the dataset and of its card's folder.
+        title: One line for ``fpbench data list``.
+        version: Raised whenever the images may change.
+        size: Height and width in pixels of every image (they are square).
+        seed: Of the assignment of real images to splits.
+        counts: Images per source and split.
+        fdr: Sample size and dimension for FDR.
+        real: Where the real images come from; absent in a synthetic dataset.
+        sources: Generators by name, with the origin of their images.
+        equalise: One pipeline for every image, or None.
+        synthetic: Settings of a dataset made on the fly, or None.
+    """
+
+    name: str
+    title: str
+    version: int = Field(ge=1)
+    size: int = Field(ge=8)
+    seed: int = 0
+    counts: Counts
+    fdr: Fdr
+    real: RealOrigins | None = None
+    sources: dict[str, Origin] = Field(default_factory=dict)
+    equalise: Equalise | None = None
+    synthetic: Synthetic | None = None
+
+    @field_validator("name")
+    @classmethod
+    def _plain(cls, name: str) -> str:
+        if not _NAME.fullmatch(name):
+            raise ValueError(f"{name!r} is no name; use lower-case letters, digits, '-', '.', '+'")
+        return name
+
+    @model_validator(mode="after")
+    def _whole(self) -> Recipe:
+        for source in self.sources:
+            if source == REAL or not _NAME.fullmatch(source):
+                raise ValueError(
+                    f"sources: {source!r} is no name of a generator; use lower-case letters, "
+                    f"digits, '-', '.', '+', and not {REAL!r}"
+                )
+        if (self.real is None) == (self.synthetic is None):
+            raise ValueError("give exactly one of `real` and `synthetic`")
+        if self.fdr.samples > self.counts.test:
+            raise ValueError(
+                f"fdr.samples is {self.fdr.samples}, but there are {self.counts.test} test images "
+                "per source"
+            )
+        return self
+
+
+class Fact(_Strict):
+    """One design choice of a source.
+
+    Attributes:
+        value: What was chosen.
+        origin: Where that is written: paper, section, or file of the code.
+    """
+
+    value: str
+    origin: str = Field(alias="from")
+
+
+class SourceEntry(_Strict):
+    """One source in ``sources.yaml``.
+
+    Attributes:
+        family: Real, VAE, GAN, Flow, Score, or Synthetic.
+        architecture: E.g. StyleGAN2.
+        summary: One sentence, e.g. on what and for how long it was trained.
+        citation: The paper that introduces it.
+        design: Design choices by name: upsampling, downsampling, normalisation, nonlinearity,
+            skip, loss.
+    """
+
+    family: str
+    architecture: str
+    summary: str = ""
+    citation: str = ""
+    design: dict[str, Fact] = Field(default_factory=dict)
+
+    @field_validator("family")
+    @classmethod
+    def _known(cls, family: str) -> str:
+        if family not in FAMILIES:
+            raise ValueError(f"{family!r} is no family; use one of {', '.join(FAMILIES)}")
+        return family
+
+
+class FileEntry(_Strict):
+    """One data file in ``manifest.json``: SHA-256, bytes and images."""
+
+    sha256: str
+    size: int = Field(ge=0)
+    images: int = Field(ge=0)
+
+
+class Manifest(_Strict):
+    """What was built; ``manifest.json``, written last.
+
+    Attributes:
+        name: Name of the dataset.
+        version: Version of the recipe.
+        revision: Version and the beginning of the content hash.
+        size: Height and width in pixels.
+        sources: Names in the order of labels, Real first.
+        counts: Images by split and source.
+        files: Data files by path relative to the folder.
+        content: Hash of ids and decoded pixels by split and source.
+        content_hash: Hash of `content`.
+        external: Sources whose images are not in this folder but had from their origin.
+        facts: What is known of how each source was made, e.g. steps and minutes of training.
+        quality: Figures by source, e.g. the Fréchet distance to real.
+        built: Time of building, with time zone.
+        fpbench: Version that built it.
+    """
+
+    name: str
+    version: int
+    revision: str
+    size: tuple[int, int]
+    sources: list[str]
+    counts: dict[str, dict[str, int]]
+    files: dict[str, FileEntry]
+    content: dict[str, dict[str, str]]
+    content_hash: str
+    external: list[str] = Field(default_factory=list)
+    facts: dict[str, dict[str, Any]] = Field(default_factory=dict)
+    quality: dict[str, dict[str, float]] = Field(default_factory=dict)
+    built: str = ""
+    fpbench: str = ""
+
+    @model_validator(mode="after")
+    def _whole(self) -> Manifest:
+        if not self.sources or self.sources[0] != REAL:
+            raise ValueError(f"sources must begin with {REAL!r}")
+        for field in ("counts", "content"):
+            table: dict[str, dict[str, Any]] = getattr(self, field)
+            if set(table) != set(SPLITS):
+                raise ValueError(f"{field} must have the splits {', '.join(SPLITS)}")
+            for split, row in table.items():
+                expected = {REAL} if split == "reference" else set(self.sources)
+                if set(row) != expected:
+                    raise ValueError(
+                        f"{field}.{split} has the sources {', '.join(sorted(row))}, "
+                        f"not {', '.join(sorted(expected))}"
+                    )
+        return self
