@@ -129,7 +129,7 @@ PHOTOGRAPHS = (
 _SHARES = {"reference": 0.44, "train": 0.24, "validation": 0.07, "test": 0.25}
 _REFERENCE_STRIDE = 8
 # A crop whose luminance varies less shows nothing but noise and the codec.
-_FLAT = 4.0
+_FLAT = 6.0
 # Two crops whose pixels differ by less than this many levels (root mean square, after removing
 # each one's mean) are near duplicates.
 _NEAR = 4.0
