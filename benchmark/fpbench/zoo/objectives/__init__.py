@@ -1,0 +1,1 @@
+"""Losses and samplers of the zoo, one module per family."""
