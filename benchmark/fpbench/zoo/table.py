@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -102,14 +103,17 @@ class ZooModel:
             for key, value in vars(self.training).items()
             if key not in ("minutes", "bf16", "channels_last")
         }
-        return {
+        values = {
             "network": self.network,
             "objective": self.objective,
             "network_options": dict(self.network_options),
             "objective_options": dict(self.objective_options),
             "design": dict(self.design),
-            "training": training | {"betas": list(self.training.betas)},
+            "training": training,
         }
+        # Through JSON, so that tuples compare equal to what a checkpoint gives back.
+        through: dict[str, Any] = json.loads(json.dumps(values))
+        return through
 
 
 def _load(reference: str) -> Any:

@@ -145,7 +145,8 @@ def load(model: ZooModel, checkpoint: Path, *, device: str = "cpu") -> TrainedMo
     _same_row(model, facts, checkpoint)
     net = model.build(facts["size"])
     checkpoints.unpack_module("average", net, tensors)
-    net.to(device).eval().requires_grad_(False)
+    net.to(device, memory_format=_layout(model))  # type: ignore[call-overload]
+    net.eval().requires_grad_(False)
     return TrainedModel(model, net, facts["steps"], facts["seconds"] / 60, facts["size"], facts)
 
 
@@ -165,6 +166,11 @@ def _checked(images: NDArray[np.uint8], minutes: float | None, steps: int | None
     if steps is not None and steps < 1:
         raise BadInput(f"Training steps must be positive, not {steps}.")
     return int(images.shape[1])
+
+
+def _layout(model: ZooModel) -> torch.memory_format:
+    # Sums round differently in another layout, and one level of an image can hang on that.
+    return torch.channels_last if model.training.channels_last else torch.contiguous_format
 
 
 def _devices(device: torch.device) -> list[torch.device]:
@@ -214,8 +220,7 @@ class _Session:
         with torch.random.fork_rng(devices=_devices(device)):
             torch.manual_seed(derived_seed(seed, 0))
             self.net = model.build(size)
-        channels_last = model.training.channels_last
-        self.layout = torch.channels_last if channels_last else torch.contiguous_format
+        self.layout = _layout(model)
         self.net.to(device, memory_format=self.layout)  # type: ignore[call-overload]
         self.average = copy.deepcopy(self.net).requires_grad_(False)
         recipe = model.training
