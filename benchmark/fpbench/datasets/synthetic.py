@@ -32,7 +32,7 @@ FORMS = 8
 
 # Photographs are squeezed into these levels first, so that adding a fingerprint clips nothing;
 # Real and the reference images are squeezed too.
-_LOW, _HIGH = 20, 235
+_LOW, _HIGH = 32, 223
 
 
 @dataclass(frozen=True)
@@ -146,7 +146,7 @@ def form(images: NDArray[np.uint8], number: int) -> NDArray[np.uint8]:
 
 
 def squeeze(images: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """Map levels 0..255 to 20..235, to leave room for what is planted."""
+    """Map levels 0..255 to 32..223, to leave room for what is planted."""
     scaled = np.rint(images * np.float32((_HIGH - _LOW) / 255))
     squeezed: NDArray[np.uint8] = (_LOW + scaled).astype(np.uint8)
     return squeezed
