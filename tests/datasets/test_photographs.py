@@ -6,6 +6,7 @@ from itertools import combinations
 
 import numpy as np
 import pytest
+
 from fpbench.datasets import photographs
 from fpbench.datasets.card import read_recipe
 from fpbench.datasets.photographs import CROP, PHOTOGRAPHS, Crop

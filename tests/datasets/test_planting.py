@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from scipy import ndimage
+
 from fpbench.datasets import planting
 from fpbench.datasets.load import GMDataset, load
 from fpbench.datasets.synthetic import form, squeeze, true_fingerprints
 from fpbench.images import REAL
-from scipy import ndimage
 
 KINDS = ("pattern", "kernel", "colour")
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+
 from fpbench.datasets.load import identify, load
 from fpbench.datasets.synthetic import FORMS, form, squeeze
 from fpbench.errors import BadInput

@@ -215,10 +215,14 @@ def _copy_card(card: Path, out: Path) -> None:
 
 
 def _remove_strangers(out: Path, records: dict[str, Finished]) -> None:
-    """Remove data files that earlier builds left and this one does not list."""
+    """Remove data files and contact sheets that earlier builds left and this one does not list."""
     listed = {path for record in records.values() for path in record.files}
-    for path in sorted((out / "data").glob("*/*.parquet")):
-        if path.relative_to(out).as_posix() not in listed:
+    for path in sorted((out / "data").glob("*/*")):
+        # Killed builds leave temporary files, too.
+        if path.relative_to(out).as_posix() not in listed and path.suffix in (".parquet", ".part"):
+            path.unlink()
+    for path in sorted((out / "contact").glob("*.png")):
+        if path.stem not in records:
             path.unlink()
 
 

@@ -1,0 +1,157 @@
+"""Cards are read strictly: a message names file and field."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from fpbench.datasets import card
+from fpbench.datasets.build import build
+from fpbench.errors import BadInput
+from fpbench.registry import card_folders
+
+Edit = Callable[[Path, Callable[[dict[str, Any]], None]], None]
+
+
+@pytest.mark.parametrize("name", sorted(card_folders()))
+def test_every_shipped_card_is_whole(name: str) -> None:
+    folder = card_folders()[name]
+    recipe = card.read_recipe(folder)
+    assert recipe.name == name
+    front = card.read_front_matter(folder)
+    assert {"pretty_name", "license", "size_categories", "tags"} <= set(front)
+    if recipe.synthetic is None:
+        sources = card.read_sources(folder)
+        assert {"real", *recipe.sources} == set(sources)
+        for source, entry in sources.items():
+            assert (entry.family == "Real") == (source == "real")
+            if source != "real":
+                assert entry.citation, f"{source} of {name} cites nothing"
+
+
+@pytest.mark.parametrize("name", sorted(card_folders()))
+def test_zoo_sources_say_what_the_zoo_says(name: str) -> None:
+    from fpbench.zoo.table import model
+
+    folder = card_folders()[name]
+    recipe = card.read_recipe(folder)
+    for source, origin in recipe.sources.items():
+        if origin.kind == "zoo":
+            row, entry = model(origin.model), card.read_sources(folder)[source]
+            assert (entry.family, entry.architecture) == (row.family, row.architecture)
+            assert {k: fact.value for k, fact in entry.design.items()} == dict(row.design)
+
+
+def test_summary_agrees_with_the_recipe(tiny_card: Path, tmp_path: Path) -> None:
+    found = card.summary(tiny_card)
+    assert (found.name, found.size, found.sources, found.available) == ("tiny", 16, 4, 3)
+    assert found.state == "to build" and found.images is None
+    built = card.summary(build(tiny_card, tmp_path / "built"))
+    assert built.state == "ready" and built.images == 24 + 3 * 30 and built.available == 3
+
+
+def test_listing_imports_nothing_heavy() -> None:
+    code = (
+        "import sys\n"
+        "from fpbench.datasets.card import summary\n"
+        "from fpbench.registry import card_folders\n"
+        "for folder in card_folders().values(): summary(folder)\n"
+        "heavy = {'torch', 'datasets', 'sklearn', 'pydantic', 'pyarrow', 'scipy', 'PIL'}\n"
+        "print(sorted(heavy & set(sys.modules)))\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+
+
+def _at(document: dict[str, Any], *keys: str) -> dict[str, Any]:
+    for key in keys:
+        document = document[key]
+    return document
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda d: d.update(tittle="x"), "recipe.yaml: unknown key 'tittle'. Did you mean title?"),
+        (lambda d: _at(d, "counts").update(tests=3), "unknown key 'tests' of counts"),
+        (
+            lambda d: _at(d, "sources", "gan-a").update(minutes=3),
+            "unknown key 'minutes' of sources.gan-a.folder",
+        ),
+        (lambda d: d.pop("title"), "field title: Field required"),
+        (lambda d: d.update(size="big"), "field size: Input should be a valid integer"),
+        (lambda d: _at(d, "fdr").update(dimensions=3), "at most samples/8 = 2"),
+        (lambda d: _at(d, "fdr").update(samples=99), "there are 16 test images"),
+        (
+            lambda d: _at(d, "sources").update({"x": {"kind": "magic"}}),
+            "field sources.x: Input tag 'magic'",
+        ),
+        (
+            lambda d: _at(d, "sources").update({"Bad Name": {"kind": "folder", "path": "x"}}),
+            "'Bad Name' is no name of a generator",
+        ),
+        (lambda d: d.pop("real"), "exactly one of `real` and `synthetic`"),
+    ],
+)
+def test_a_wrong_recipe_names_file_and_field(
+    tiny_card: Path, edit_yaml: Edit, change: Callable[[dict[str, Any]], None], message: str
+) -> None:
+    edit_yaml(tiny_card / "recipe.yaml", change)
+    with pytest.raises(BadInput) as caught:
+        card.read_recipe(tiny_card)
+    assert "recipe.yaml" in str(caught.value)
+    assert message in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_wrong_source_is_named(tiny_card: Path, edit_yaml: Edit) -> None:
+    edit_yaml(tiny_card / "sources.yaml", lambda d: _at(d, "gan-a").update(family="Gan"))
+    with pytest.raises(BadInput, match=r"sources\.yaml: source 'gan-a': field family: 'Gan' is no"):
+        card.read_sources(tiny_card)
+
+
+def test_a_design_choice_needs_its_origin(tiny_card: Path, edit_yaml: Edit) -> None:
+    def drop(document: dict[str, Any]) -> None:
+        del document["gan-a"]["design"]["upsampling"]["from"]
+
+    edit_yaml(tiny_card / "sources.yaml", drop)
+    with pytest.raises(BadInput, match=r"field design\.upsampling\.from: Field required"):
+        card.read_sources(tiny_card)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [("[1, 2]", "must hold a mapping"), ("a: [", "cannot be read as YAML"), (None, "is missing")],
+)
+def test_a_broken_recipe_is_told(tiny_card: Path, text: str | None, message: str) -> None:
+    path = tiny_card / "recipe.yaml"
+    path.unlink() if text is None else path.write_text(text, "utf-8")
+    with pytest.raises(BadInput, match=message):
+        card.read_recipe(tiny_card)
+
+
+def test_a_broken_manifest_is_told(tiny_card: Path, tmp_path: Path) -> None:
+    built = build(tiny_card, tmp_path / "built")
+    path = built / "manifest.json"
+    whole = path.read_text("utf-8")
+    path.write_text(whole[: len(whole) // 2], "utf-8")
+    with pytest.raises(BadInput, match=r"manifest\.json cannot be read as JSON"):
+        card.read_manifest(built)
+    document = json.loads(whole)
+    document["colour"] = 1
+    path.write_text(json.dumps(document), "utf-8")
+    with pytest.raises(BadInput, match="unknown key 'colour'"):
+        card.read_manifest(built)
+
+
+def test_front_matter_must_be_there(tiny_card: Path) -> None:
+    assert card.read_front_matter(tiny_card)["pretty_name"] == "Tiny"
+    (tiny_card / "README.md").write_text("# Tiny\n", "utf-8")
+    with pytest.raises(BadInput, match="must begin with a YAML block"):
+        card.read_front_matter(tiny_card)
