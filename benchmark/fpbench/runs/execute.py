@@ -30,7 +30,13 @@ from fpbench.runs.record import (
     Record,
     SourceEntry,
 )
-from fpbench.runs.scoring import gather_evidence, score_entries
+from fpbench.runs.scoring import (
+    Protocol,
+    compute_scores,
+    gather_evidence,
+    real_column,
+    score_entries,
+)
 from fpbench.runs.store import RECORD_FILE, Store
 
 TRACEBACK_FILE = "traceback.txt"
@@ -118,8 +124,14 @@ def _run(
     method = build_method(cls, spec.variant, spec.params)
     outcome = run_method(method, splits, context, shuffle_labels=spec.control == "shuffled-labels")
     context.progress("score", 0, 2)
-    evidence = gather_evidence(outcome, splits, dataset)
-    scores = score_entries(evidence, dataset, spec.seed)
+    evidence = gather_evidence(outcome, splits, dataset.fdr_dimensions)
+    protocol = Protocol(
+        real=real_column(dataset.sources),
+        fdr_samples=dataset.fdr_samples,
+        fdr_dimensions=dataset.fdr_dimensions,
+        seed=spec.seed,
+    )
+    scores = score_entries(compute_scores(evidence, protocol))
     context.progress("score", 1, 2)
     artifacts = write_evidence(folder, evidence)
     fingerprints = np.stack(

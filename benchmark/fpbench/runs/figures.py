@@ -47,7 +47,8 @@ def draw_figures(
         f"Attribution of single test images\n{title}",
     )  # fmt: skip
     plot_correlations(
-        folder / "correlation.png", evidence.fingerprint_correlations, names,
+        folder / "correlation.png", evidence.fingerprint_correlations,
+        [source.name for source in sources if not source.is_real],
         f"Correlation of source fingerprints\n{title}",
     )  # fmt: skip
     if len(evidence.labels) >= 5:

@@ -1,0 +1,127 @@
+"""``fpbench data``: GM datasets, their cards, and how they are built."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+
+import click
+
+from fpbench.errors import BadInput, suggest
+from fpbench.registry import card_folders
+
+
+@click.group()
+def data() -> None:
+    """List, describe and build GM datasets."""
+
+
+def _card_folder(name: str) -> Path:
+    """The card's folder: of a known name, or a folder that holds a recipe.
+
+    Raises:
+        BadInput: If it is neither.
+    """
+    base = name.partition(":")[0]
+    cards = card_folders()
+    if base in cards:
+        return cards[base]
+    path = Path(name)
+    if (path / "recipe.yaml").is_file():
+        return path
+    raise BadInput(
+        f"There is no dataset {name!r}. {suggest(base, cards)} Or name a folder with a recipe.yaml."
+    )
+
+
+@data.command("list")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
+def list_datasets(as_json: bool) -> None:
+    """List all dataset cards."""
+    from fpbench.datasets.card import summary
+
+    rows = []
+    faults = []
+    for folder in card_folders().values():
+        try:
+            rows.append(summary(folder))
+        except BadInput as error:
+            faults.append(str(error))
+    if as_json:
+        click.echo(json.dumps([asdict(row) for row in rows], indent=2))
+    else:
+        width = max((len(row.name) for row in rows), default=0)
+        for row in rows:
+            size = "" if row.size is None else f"{row.size}x{row.size}, "
+            images = "" if row.images is None else f", {row.images} images"
+            click.echo(
+                f"{row.name:<{width}}  {row.title}\n{'':<{width}}  {size}"
+                f"{row.available} of {row.sources} sources{images}, {row.state}"
+            )
+    for fault in faults:
+        click.echo(f"Warning: {fault}", err=True)
+
+
+@data.command("show")
+@click.argument("name")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
+def show_dataset(name: str, as_json: bool) -> None:
+    """Show the card of one dataset: sources, counts, protocol, text."""
+    from fpbench.datasets.card import read_manifest, read_recipe, read_sources, summary
+    from fpbench.datasets.layout import MANIFEST
+
+    folder = _card_folder(name)
+    brief = summary(folder)
+    recipe = read_recipe(folder)
+    sources = read_sources(folder)
+    manifest = read_manifest(folder) if (folder / MANIFEST).is_file() else None
+    if as_json:
+        document = {
+            "summary": asdict(brief),
+            "recipe": recipe.model_dump(mode="json"),
+            "sources": {key: entry.model_dump(mode="json") for key, entry in sources.items()},
+            "manifest": None if manifest is None else manifest.model_dump(mode="json"),
+        }
+        click.echo(json.dumps(document, indent=2))
+        return
+    click.echo(f"{recipe.name}: {recipe.title}")
+    revision = "not built here" if manifest is None else f"revision {manifest.revision}"
+    click.echo(f"{revision}, {recipe.size}x{recipe.size}, {brief.state}, {folder}")
+    counts = recipe.counts.model_dump()
+    click.echo("images per source: " + ", ".join(f"{k} {v}" for k, v in counts.items()))
+    click.echo(f"FDR-v1 with n = {recipe.fdr.samples}, d = {recipe.fdr.dimensions}")
+    click.echo("\nSources")
+    width = max((len(key) for key in sources), default=0)
+    for key, entry in sources.items():
+        origin = recipe.sources.get(key)
+        kind = "" if origin is None else f" [{origin.kind}]"
+        click.echo(f"  {key:<{width}}  {entry.family}, {entry.architecture}{kind}")
+        reason = getattr(origin, "reason", None)
+        if reason:
+            click.echo(f"  {'':<{width}}  not available: {reason}")
+        elif entry.summary:
+            click.echo(f"  {'':<{width}}  {entry.summary}")
+    click.echo(f"\nThe card: {folder / 'README.md'}")
+
+
+@data.command("build")
+@click.argument("name")
+@click.option("--out", type=click.Path(path_type=Path), default=None,
+              help="Folder of the built dataset; by default ./NAME.")  # fmt: skip
+@click.option("--source", "sources", multiple=True, help="Only this source; may be repeated.")
+@click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:N.")
+def build_dataset(name: str, out: Path | None, sources: tuple[str, ...], device: str) -> None:
+    """Build a dataset from its recipe: train, sample, write, check. Resumes after a kill."""
+    from fpbench.cli.progress import progress_bars
+    from fpbench.compute.device import pick_device
+    from fpbench.datasets.build import build
+
+    folder = _card_folder(name)
+    target = Path(folder.name) if out is None else out
+    with progress_bars(f"build {folder.name}") as progress:
+        built = build(
+            folder, target, sources=sources or None, device=pick_device(device), progress=progress
+        )
+    click.echo(f"built    {built}")
+    click.echo(f"run      fpbench run --method prnu --dataset {built}")

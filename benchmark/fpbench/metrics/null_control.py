@@ -1,0 +1,57 @@
+"""What accuracy a classifier reaches whose training labels had nothing to do with the sources."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from fpbench.metrics.attribution import confusion_matrix
+
+
+def chance_interval(
+    labels: ArrayLike,
+    proba: ArrayLike,
+    real: int | None,
+    *,
+    level: float = 0.95,
+    seed: int = 0,
+    repeats: int = 4000,
+) -> tuple[float, float]:
+    """Interval of the balanced accuracy among generators under shuffled training labels.
+
+    Shuffled labels make the names of the columns exchangeable: whatever the classifier tells
+    apart, it is as likely to have called it one name as another. The interval holds the middle
+    `level` of the accuracies over random renamings π, ``1/C Σ_c M_{c,π(c)} / n_c`` with M the
+    confusion matrix; as a permutation test it is exact for any classifier. A binomial interval
+    would be far too narrow: images of one source are called by one name together.
+
+    Args:
+        labels: int (N,), column of each image's source.
+        proba: float (N, K), of a classifier trained on shuffled labels.
+        real: Column of Real, or None.
+        level: Probability that the accuracy lies inside.
+        seed: Seed of the renamings.
+        repeats: Number of renamings.
+
+    Returns:
+        Lower and upper end.
+
+    Raises:
+        ValueError: If shapes do not fit or the level is not between 0 and 1.
+        NotComputable: As `fpbench.metrics.attribution.accuracy`.
+
+    >>> told_apart = np.eye(4)[[0, 0, 1, 1, 2, 2, 3, 3]]
+    >>> chance_interval([0, 0, 1, 1, 2, 2, 3, 3], told_apart, None)
+    (0.0, 1.0)
+    """
+    if not 0 < level < 1:
+        raise ValueError(f"a level of {level} is not between 0 and 1")
+    matrix = confusion_matrix(labels, proba, real, with_real=False)
+    share = matrix / matrix.sum(axis=1, keepdims=True)
+    names = np.arange(len(share))
+    rng = np.random.default_rng(seed)
+    renamed = rng.permuted(np.tile(names, (repeats, 1)), axis=1)
+    accuracies = share[names, renamed].mean(axis=1)
+    tail = (1 - level) / 2
+    low, high = np.quantile(accuracies, [tail, 1 - tail], method="inverted_cdf")
+    return float(low), float(high)
