@@ -18,7 +18,7 @@ def softmax(scores: NDArray[np.floating]) -> NDArray[np.float32]:
     """
     shifted = np.asarray(scores, np.float64)
     shifted = np.exp(shifted - shifted.max(axis=1, keepdims=True))
-    return (shifted / shifted.sum(axis=1, keepdims=True)).astype(np.float32)
+    return np.asarray(shifted / shifted.sum(axis=1, keepdims=True), np.float32)
 
 
 def fit_temperature(scores: NDArray[np.floating], labels: NDArray[np.int64]) -> float:

@@ -31,6 +31,8 @@ class Evidence:
         probe_proba: float32 of shape (N, K), those of the common probe.
         fdr_features: float32 of shape (N, d): test embeddings in the principal components of the
             training embeddings.
+        fdr_raw: float64 of shape (2,): value and chance of the ratio in all dimensions, which
+            cannot be had from less than the whole embeddings; not a number where undefined.
         correlations: float32 of shape (N, K): signed Pearson correlation of each centred test
             embedding with each source's fingerprint.
         fingerprint_correlations: float32 of shape (K, K), of the fingerprints themselves.
@@ -44,6 +46,7 @@ class Evidence:
     proba: NDArray[np.float32]
     probe_proba: NDArray[np.float32]
     fdr_features: NDArray[np.float32]
+    fdr_raw: NDArray[np.float64]
     correlations: NDArray[np.float32]
     fingerprint_correlations: NDArray[np.float32]
     dimension: int
@@ -78,6 +81,7 @@ def write_evidence(folder: Path, evidence: Evidence) -> dict[str, ArtifactEntry]
     pq.write_table(pa.table(columns), folder / PREDICTIONS, compression="zstd")
     arrays: dict[str, NDArray[np.generic]] = {
         "fdr_features": evidence.fdr_features,
+        "fdr_raw": evidence.fdr_raw,
         "correlations": evidence.correlations,
         "fingerprint_correlations": evidence.fingerprint_correlations,
         "dimension": np.asarray([evidence.dimension], np.int64),
@@ -139,6 +143,7 @@ def read_evidence(folder: Path) -> Evidence:
             proba=both[0],
             probe_proba=both[1],
             fdr_features=arrays["fdr_features"],
+            fdr_raw=arrays["fdr_raw"],
             correlations=arrays["correlations"],
             fingerprint_correlations=arrays["fingerprint_correlations"],
             dimension=int(arrays["dimension"][0]),

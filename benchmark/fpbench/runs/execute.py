@@ -34,7 +34,7 @@ from fpbench.runs.scoring import (
     Protocol,
     compute_scores,
     gather_evidence,
-    real_column,
+    make_protocol,
     score_entries,
 )
 from fpbench.runs.store import RECORD_FILE, Store
@@ -124,13 +124,8 @@ def _run(
     method = build_method(cls, spec.variant, spec.params)
     outcome = run_method(method, splits, context, shuffle_labels=spec.control == "shuffled-labels")
     context.progress("score", 0, 2)
-    evidence = gather_evidence(outcome, splits, dataset.fdr_dimensions)
-    protocol = Protocol(
-        real=real_column(dataset.sources),
-        fdr_samples=dataset.fdr_samples,
-        fdr_dimensions=dataset.fdr_dimensions,
-        seed=spec.seed,
-    )
+    protocol = make_protocol(dataset, splits, spec.seed)
+    evidence = gather_evidence(outcome, splits, protocol)
     scores = score_entries(compute_scores(evidence, protocol))
     context.progress("score", 1, 2)
     artifacts = write_evidence(folder, evidence)
@@ -164,7 +159,7 @@ def _run(
         protocol=_protocol_entry(
             spec,
             cls,
-            dataset,
+            protocol,
             classifier_is_own=outcome.own_classifier,
             dimension=evidence.dimension,
         ),
@@ -193,7 +188,7 @@ def _unfinished(
         protocol=_protocol_entry(
             spec,
             cls,
-            dataset,
+            make_protocol(dataset, splits, spec.seed),
             classifier_is_own=cls.implements("predict_proba"),
             dimension=None,
         ),
@@ -246,7 +241,7 @@ def _dataset_entry(spec: JobSpec, dataset: GMDataset, splits: Splits) -> Dataset
 def _protocol_entry(
     spec: JobSpec,
     cls: type[Method],
-    dataset: GMDataset,
+    protocol: Protocol,
     *,
     classifier_is_own: bool,
     dimension: int | None,
@@ -260,7 +255,7 @@ def _protocol_entry(
         control=spec.control,
         classifier="own" if classifier_is_own else "probe",
         embedding_dimension=dimension,
-        fdr_samples=dataset.fdr_samples,
-        fdr_dimensions=dataset.fdr_dimensions,
+        fdr_samples=protocol.fdr_samples,
+        fdr_dimensions=protocol.fdr_dimensions,
         scoring=spec.scoring,
     )

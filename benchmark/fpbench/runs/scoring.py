@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from fpbench.datasets.load import GMDataset
 from fpbench.images import Source
 from fpbench.metrics.attribution import accuracy_score, auc_real_score, auc_score
 from fpbench.metrics.bags import accuracy_bag_score, accuracy_of_bags_score
@@ -17,7 +18,9 @@ from fpbench.metrics.decorrelation import (
     item_correlations,
     source_fingerprints,
 )
+from fpbench.metrics.projection import principal_axes
 from fpbench.metrics.score import NotComputable, Score
+from fpbench.metrics.separability import separability_scores
 from fpbench.runs.artifacts import Evidence
 from fpbench.runs.folds import Splits
 from fpbench.runs.outcome import BAG_SIZES, Outcome
@@ -57,13 +60,28 @@ def real_column(sources: tuple[Source, ...]) -> int | None:
     return next((k for k, source in enumerate(sources) if source.is_real), None)
 
 
-def gather_evidence(outcome: Outcome, splits: Splits, fdr_dimensions: int) -> Evidence:
+def make_protocol(dataset: GMDataset, splits: Splits, seed: int) -> Protocol:
+    """The dataset's protocol; with folds, n is what the smallest source leaves in a test fold."""
+    counts = np.bincount(splits.test.labels, minlength=len(dataset.sources))
+    samples = min(dataset.fdr_samples, int(counts.min()))
+    return Protocol(
+        real=real_column(dataset.sources),
+        fdr_samples=samples,
+        fdr_dimensions=max(1, min(dataset.fdr_dimensions, samples // 8)),
+        seed=seed,
+    )
+
+
+def gather_evidence(outcome: Outcome, splits: Splits, protocol: Protocol) -> Evidence:
     """Reduce embeddings to what scores need: d principal components, and correlations.
+
+    The ratio of Fréchet distances in all dimensions cannot follow from less than the whole
+    embeddings, so its value itself is evidence.
 
     Args:
         outcome: What the method gave.
         splits: Image sets of the job.
-        fdr_dimensions: Dimension d of FDR-v1.
+        protocol: For the dimension d and the sample size n of FDR-v1.
     """
     sources = splits.test.sources
     generators = np.asarray([k for k, source in enumerate(sources) if not source.is_real])
@@ -80,13 +98,25 @@ def gather_evidence(outcome: Outcome, splits: Splits, fdr_dimensions: int) -> Ev
     except NotComputable:
         # Not a number in the evidence becomes a null score; its reason is found again there.
         pass
+    projected = np.full((len(test), protocol.fdr_dimensions), np.nan, np.float32)
+    try:
+        if test.shape[1] <= protocol.fdr_dimensions:
+            projected = test
+        else:
+            axes = principal_axes(train, protocol.fdr_dimensions)
+            projected = (test @ axes).astype(np.float32)
+    except NotComputable:
+        # As above.
+        pass
+    raw = _raw_fdr(train, test, splits, protocol)
     return Evidence(
         ids=splits.test.ids,
         names=tuple(source.name for source in sources),
         labels=splits.test.labels,
         proba=outcome.proba,
         probe_proba=outcome.probe_proba,
-        fdr_features=test[:, :fdr_dimensions],
+        fdr_features=projected,
+        fdr_raw=np.asarray(raw, np.float64),
         correlations=correlations,
         fingerprint_correlations=own,
         dimension=test.shape[1],
@@ -128,8 +158,49 @@ def _generated(evidence: Evidence, real: int | None) -> tuple[NDArray[np.bool_],
     return chosen, np.searchsorted(generators, evidence.labels[chosen]).astype(np.int64)
 
 
-def _separability(evidence: Evidence, protocol: Protocol) -> Mapping[str, Score]:
-    return {}
+def _raw_fdr(
+    train: NDArray[np.float32], test: NDArray[np.float32], splits: Splits, protocol: Protocol
+) -> tuple[float, float]:
+    """Value and chance of ``fdr_raw``, not a number where there is none."""
+    generated = np.isin(
+        splits.test.labels,
+        [k for k, source in enumerate(splits.test.sources) if not source.is_real],
+    )
+    try:
+        score = separability_scores(
+            train,
+            test[generated],
+            splits.test.labels[generated],
+            n=protocol.fdr_samples,
+            d=protocol.fdr_dimensions,
+            seed=protocol.seed,
+            halvings=2,
+        )["fdr_raw"]
+    except ValueError:
+        return float("nan"), float("nan")
+    if score.value is None or score.chance is None:
+        return float("nan"), float("nan")
+    return score.value, score.chance
+
+
+def _separability(evidence: Evidence, protocol: Protocol) -> dict[str, Score]:
+    chosen, labels = _generated(evidence, protocol.real)
+    rows = evidence.fdr_features[chosen]
+    keys = ("fdr", "fdr_inter", "fdr_intra")
+    n, d = protocol.fdr_samples, protocol.fdr_dimensions
+    if n < 8:
+        reason = f"FDR-v1 needs 8 test images of each source; there are {n}."
+        found = {key: Score.missing(reason, n=len(labels)) for key in keys}
+    else:
+        scores = separability_scores(rows, rows, labels, n=n, d=d, seed=protocol.seed, raw=False)
+        found = {key: scores[key] for key in keys}
+    value, chance = evidence.fdr_raw
+    found["fdr_raw"] = (
+        Score(float(value), n=len(labels), chance=float(chance))
+        if np.isfinite(value)
+        else Score.missing("Embeddings define no ratio of Fréchet distances.", n=len(labels))
+    )
+    return found
 
 
 def _decorrelation(evidence: Evidence, protocol: Protocol) -> dict[str, Score]:
