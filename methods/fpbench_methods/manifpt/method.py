@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 Attributor = Literal["auto", "resnet20", "resnet50"]
 
 _BATCH = 256
-_EPOCHS = {"smoke": 2, "small": 40, "full": 180}
+_EPOCHS = {"smoke": 2, "small": 30, "full": 180}
 
 
 class ManiFPT(Method):
@@ -84,7 +84,7 @@ class ManiFPT(Method):
         different=(
             "The reference set is disjoint from the images of the real class. The released code "
             "projects real images onto themselves, so their artifact is zero and gives them away.",
-            "Budgets smoke and small use ResNet-20 and 2 or 40 epochs instead of 180.",
+            "Budgets smoke and small use ResNet-20 and 2 or 30 epochs instead of 180.",
             "ResNet-50 is fine-tuned with SGD, rate 0.01, cosine, 60 epochs: the paper's settings "
             "could not be established.",
         ),
