@@ -101,9 +101,9 @@ def test_early_stopping_restores_the_best_weights() -> None:
     assert network.weight.item() == 3 and not network.training
 
 
-@pytest.mark.parametrize("patience", [None, 3])
+@pytest.mark.parametrize(("patience", "average"), [(None, None), (3, None), (None, 0.9)])
 def test_resumed_training_ends_where_an_uninterrupted_one_does(
-    tmp_path: Path, patience: int | None
+    tmp_path: Path, patience: int | None, average: float | None
 ) -> None:
     images, labels = striped_images(96, 0)
     held_out = striped_images(64, 1)
@@ -117,6 +117,7 @@ def test_resumed_training_ends_where_an_uninterrupted_one_does(
         plateau=1,
         gamma=0.5,
         patience=patience,
+        average=average,
     )
     straight = small_network()
     expected = train_classifier(straight, plan, images, labels, validation=held_out, seed=1)
@@ -170,6 +171,55 @@ def test_a_checkpoint_of_another_training_is_refused(tmp_path: Path) -> None:
     file.write_bytes(file.read_bytes()[:100])
     with pytest.raises(BadInput, match="no checkpoint"):
         train_classifier(small_network(), plan, images, labels, checkpoint=file)
+
+
+@pytest.mark.parametrize("validated", [False, True])
+def test_averaged_weights_are_what_is_validated_and_kept(validated: bool) -> None:
+    """One weight that moves by one a step, averaged by TensorFlow's rule written out."""
+    network = nn.Linear(1, 1, bias=False).double()
+    nn.init.zeros_(network.weight)
+    steps, seen = [], []
+
+    def loss(batch: Tensor) -> Tensor:
+        steps.append(network.weight.item())
+        return -network.weight.sum()
+
+    def validate() -> float:
+        seen.append(network.weight.item())
+        return -network.weight.item()
+
+    plan = TrainingPlan(epochs=4, batch=1, optimiser="sgd", lr=1.0, average=0.3)
+    train(network, plan, loss, examples=3, validate=validate if validated else None)
+    average, expected = 0.0, []
+    for step in range(12):
+        decay = min(0.3, (1 + step) / (10 + step))
+        average = decay * average + (1 - decay) * (step + 1)
+        expected.append(average)
+    np.testing.assert_allclose(steps, range(12))
+    assert network.weight.item() == pytest.approx(expected[-1])
+    if validated:
+        np.testing.assert_allclose(seen, expected[2::3])
+
+
+def test_an_objective_of_its_own_replaces_the_cross_entropy() -> None:
+    images, labels = striped_images(64, 0)
+    network = small_network()
+    seen = []
+
+    def objective(inputs: Tensor, targets: Tensor) -> Tensor:
+        seen.append((inputs.shape, inputs.max().item() <= 1, targets.dtype))
+        return 3.0 + 0.0 * network(inputs).sum()
+
+    log = train_classifier(
+        network,
+        TrainingPlan(epochs=2, batch=32),
+        images,
+        labels,
+        validation=(images, labels),
+        objective=objective,
+    )
+    assert log.losses == (3.0, 3.0) and 0.3 < log.validations[0] < 3
+    assert seen == [(torch.Size([32, 3, 8, 8]), True, torch.int64)] * 4
 
 
 @pytest.mark.parametrize("bad", [math.nan, math.inf])
@@ -321,6 +371,7 @@ def test_bfloat16_trains_too() -> None:
         ({"epochs": 0}, "epochs"), ({"lr": -1.0}, "lr"), ({"batch": 0}, "batch"),
         ({"optimiser": "lion"}, "adam, adamw, sgd"), ({"schedule": "step"}, "constant"),
         ({"patience": 0}, "patience"), ({"precision": "fp8"}, "fp32"),
+        ({"average": 1.0}, "average"),
     ],
 )  # fmt: skip
 def test_bad_plans_are_refused(how: dict[str, object], match: str) -> None:

@@ -29,6 +29,7 @@ def train_classifier(
     prepare: Callable[[Tensor], Tensor] = unit_range,
     augment: Callable[[Tensor], Tensor] | None = None,
     penalty: Callable[[], Tensor] | None = None,
+    objective: Callable[[Tensor, Tensor], Tensor] | None = None,
     watch: Literal["cross_entropy", "error"] = "cross_entropy",
     seed: int = 0,
     device: str = "cpu",
@@ -36,7 +37,7 @@ def train_classifier(
     progress: Progress | None = None,
     checkpoint: Path | None = None,
 ) -> TrainingLog:
-    """Train a network whose outputs are logits (B, K) with cross-entropy.
+    """Train a network whose outputs are logits (B, K), with cross-entropy unless told otherwise.
 
     Args:
         network: Trained in place, left in evaluation mode with its best weights.
@@ -49,6 +50,9 @@ def train_classifier(
         augment: Applied to stored training batches before `prepare`; its randomness must come
             from torch's global generator.
         penalty: A term added to the loss, e.g. an L1 norm of weights.
+        objective: Instead of the cross-entropy of the network's outputs, from prepared inputs
+            (B, ...) and labels (B,) to a scalar loss, e.g. one with terms for inner layers or
+            a second player. The validation stays that of `watch`.
         watch: What is compared between epochs: the validation's cross-entropy or its share of
             wrongly named rows.
         seed: Everything random derives from it.
@@ -75,7 +79,11 @@ def train_classifier(
         stored = inputs[batch]
         if augment is not None:
             stored = augment(stored)
-        value = F.cross_entropy(network(prepare(stored)).float(), targets[batch.to(device)])
+        inputs_here, labels_here = prepare(stored), targets[batch.to(device)]
+        if objective is not None:
+            value = objective(inputs_here, labels_here)
+        else:
+            value = F.cross_entropy(network(inputs_here).float(), labels_here)
         return value if penalty is None else value + penalty()
 
     validate: Callable[[], float] | None = None

@@ -161,13 +161,14 @@ def train(
             network.train()
             mean = _epoch(network, optimiser, plan, loss, batches, state, device, what, progress)
             value = None
-            if validate is not None:
-                network.eval()
-                with torch.no_grad():
-                    value = float(validate())
-                if not math.isfinite(value):
-                    raise TrainingDiverged(_advice(what, epoch, "validation", value, plan))
-            state.close_epoch(mean, value, len(batches), time.perf_counter() - began)
+            with state.averaged():
+                if validate is not None:
+                    network.eval()
+                    with torch.no_grad():
+                        value = float(validate())
+                    if not math.isfinite(value):
+                        raise TrainingDiverged(_advice(what, epoch, "validation", value, plan))
+                state.close_epoch(mean, value, len(batches), time.perf_counter() - began)
             if checkpoint is not None:
                 state.write(checkpoint)
     state.restore_best()
@@ -210,6 +211,7 @@ def _epoch(
         if plan.clip is not None:
             nn.utils.clip_grad_norm_(network.parameters(), plan.clip)
         optimiser.step()
+        state.follow(number)
         total += value.detach().float() * len(batch)
         count += len(batch)
         if (number + 1) % look == 0 or number + 1 == len(batches):

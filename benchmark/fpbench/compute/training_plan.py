@@ -29,6 +29,10 @@ class TrainingPlan:
         min_lr: Where ``cosine`` ends, and what ``plateau`` and ``exponential`` stay above.
         patience: Epochs without a better validation before training stops, or None for never.
         clip: Largest norm of the gradient, or None.
+        average: Decay d of a running average of the weights, or None. After each step the
+            average moves by 1 - min(d, (1 + steps) / (10 + steps)) of the way to the weights,
+            faster early on as in TensorFlow's rule; validation and the result use it. Buffers,
+            e.g. the statistics of normalisation, are not averaged.
         precision: ``fp32``, ``bf16`` or ``auto``, see `device.chosen_precision`.
 
     Raises:
@@ -49,6 +53,7 @@ class TrainingPlan:
     min_lr: float = 0.0
     patience: int | None = None
     clip: float | None = None
+    average: float | None = None
     precision: Precision = "auto"
 
     def __post_init__(self) -> None:
@@ -67,3 +72,5 @@ class TrainingPlan:
                 raise ValueError(f"{name} must be positive, not {getattr(self, name)}")
         if self.patience is not None and self.patience < 1:
             raise ValueError(f"patience must be positive or None, not {self.patience}")
+        if self.average is not None and not 0 < self.average < 1:
+            raise ValueError(f"average must lie between 0 and 1 or be None, not {self.average}")

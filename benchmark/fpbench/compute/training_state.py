@@ -6,6 +6,8 @@ import dataclasses
 import json
 import math
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import torch
@@ -31,6 +33,9 @@ class TrainingState:
         self._identity = {"plan": dataclasses.asdict(plan), "seed": seed}
         self._rates = [float(group["lr"]) for group in optimiser.param_groups]
         self._best: dict[str, Tensor] | None = None
+        self._average: dict[str, Tensor] = {}
+        if plan.average is not None:
+            self._average = {k: p.detach().clone() for k, p in network.named_parameters()}
         self.losses: list[float] = []
         self.validations: list[float] = []
         self.best_epoch = -1
@@ -69,6 +74,31 @@ class TrainingState:
         for group, rate in zip(self._optimiser.param_groups, self._rates, strict=True):
             group["lr"] = rate * factor
 
+    def follow(self, step: int) -> None:
+        """Move the averaged weights towards those after a step of the current epoch."""
+        if self._plan.average is None:
+            return
+        done = self.steps + step
+        decay = min(self._plan.average, (1 + done) / (10 + done))
+        current = dict(self._network.named_parameters())
+        with torch.no_grad():
+            for name, value in self._average.items():
+                value.lerp_(current[name], 1 - decay)
+
+    @contextmanager
+    def averaged(self) -> Iterator[None]:
+        """Give the network the averaged weights inside the block, if there are any."""
+        self._swap_average()
+        try:
+            yield
+        finally:
+            self._swap_average()
+
+    def _swap_average(self) -> None:
+        for name, parameter in self._network.named_parameters():
+            if name in self._average:
+                self._average[name], parameter.data = parameter.data, self._average[name]
+
     def close_epoch(
         self, loss: float, validation: float | None, steps: int, seconds: float
     ) -> None:
@@ -89,9 +119,11 @@ class TrainingState:
             self.since_drop = 0
 
     def restore_best(self) -> None:
-        """Give the network the weights of its best epoch."""
+        """Give the network the weights of its best epoch; without validation, of its last."""
         if self._best is not None:
             self._network.load_state_dict(self._best)
+        else:
+            self._swap_average()
 
     def write(self, path: Path) -> None:
         """Write everything into one safetensors file, its numbers as JSON in the header."""
@@ -99,6 +131,7 @@ class TrainingState:
 
         tensors = {f"network/{k}": v for k, v in self._network.state_dict().items()}
         tensors |= {f"best/{k}": v for k, v in (self._best or {}).items()}
+        tensors |= {f"average/{k}": v for k, v in self._average.items()}
         for index, slots in self._optimiser.state_dict()["state"].items():
             for name, value in slots.items():
                 if value is not None:
@@ -150,6 +183,8 @@ class TrainingState:
         if best:
             current = self._network.state_dict()
             self._best = {k: v.to(current[k].device) for k, v in best.items()}
+        for key, value in _under("average/", tensors).items():
+            self._average[key].copy_(value)
         slots: dict[int, dict[str, Tensor]] = {}
         for key, value in _under("optimiser/", tensors).items():
             index, _, name = key.partition("/")
