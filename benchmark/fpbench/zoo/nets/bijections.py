@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from fpbench.zoo.nets.blocks import activation, normalisation
+from fpbench.zoo.nets.blocks import activation
 
 
 def squeeze(x: Tensor) -> Tensor:
@@ -128,7 +128,6 @@ class CouplingNet(nn.Module):
         channels_out: int,
         width: int,
         *,
-        norm: str,
         nonlinearity: str,
         residual: int = 0,
     ) -> None:
@@ -136,7 +135,6 @@ class CouplingNet(nn.Module):
         self.start = nn.Conv2d(channels_in, width, 3, padding=1)
         self.blocks = nn.ModuleList(
             nn.Sequential(
-                normalisation(norm, width),
                 activation(nonlinearity),
                 nn.Conv2d(width, width, 3 if residual else 1, padding=1 if residual else 0),
             )
@@ -165,21 +163,17 @@ class AffineCoupling(Bijection):
     Args:
         channels: Even number of channels.
         width: Channels of the coupling net.
-        norm: Kind of normalisation inside it.
         nonlinearity: Kind of activation inside it.
         residual: Number of its residual blocks; 0 for Glow's plain net.
     """
 
-    def __init__(
-        self, channels: int, width: int, *, norm: str, nonlinearity: str, residual: int = 0
-    ) -> None:
+    def __init__(self, channels: int, width: int, *, nonlinearity: str, residual: int = 0) -> None:
         super().__init__()
         self.kept = channels // 2
         self.net = CouplingNet(
             self.kept,
             2 * (channels - self.kept),
             width,
-            norm=norm,
             nonlinearity=nonlinearity,
             residual=residual,
         )
@@ -206,7 +200,6 @@ class CheckerboardCoupling(Bijection):
         channels: Number of channels.
         width: Channels of the coupling net.
         parity: 0 or 1: which pixels are kept.
-        norm: Kind of normalisation inside the net.
         nonlinearity: Kind of activation inside the net.
         residual: Number of the net's residual blocks.
     """
@@ -217,7 +210,6 @@ class CheckerboardCoupling(Bijection):
         width: int,
         parity: int,
         *,
-        norm: str,
         nonlinearity: str,
         residual: int = 0,
     ) -> None:
@@ -227,7 +219,6 @@ class CheckerboardCoupling(Bijection):
             channels + 1,
             2 * channels,
             width,
-            norm=norm,
             nonlinearity=nonlinearity,
             residual=residual,
         )

@@ -152,6 +152,25 @@ def autoencoder(
     }
 
 
+def factor_autoencoder(
+    size: int,
+    design: Mapping[str, str],
+    *,
+    latent: int = 64,
+    width: int = 32,
+    hidden: int = 256,
+) -> dict[str, nn.Module]:
+    """Encoder and decoder as `autoencoder` makes them, and FactorVAE's classifier of latents."""
+    layers: list[nn.Module] = []
+    before = latent
+    for _ in range(3):
+        layers += [nn.Linear(before, hidden), nn.LeakyReLU(0.2)]
+        before = hidden
+    discriminator = nn.Sequential(*layers, nn.Linear(before, 2))
+    parts = autoencoder(size, design, latent=latent, width=width)
+    return parts | {"discriminator": discriminator}
+
+
 def adversaries(
     size: int,
     design: Mapping[str, str],
@@ -188,3 +207,44 @@ def adversaries(
             dropout=dropout,
         ),
     }
+
+
+class AutoencodingCritic(nn.Module):
+    """EBGAN's discriminator: an autoencoder whose error is the energy (arXiv:1609.03126)."""
+
+    def __init__(self, size: int, code: int, width: int, *, down: str, up: str) -> None:
+        super().__init__()
+        self.encoder = Encoder(
+            size, code, width, down=down, norm="batch", nonlinearity="leaky-relu"
+        )
+        self.decoder = Decoder(size, code, width, up=up, norm="batch", nonlinearity="relu")
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Mean squared reconstruction errors of images (B, 3, size, size): shape (B, 1)."""
+        code = self.encoder(images)
+        decoded: Tensor = self.decoder(code).float()
+        return (images - decoded).square().flatten(1).mean(1, keepdim=True)
+
+
+def autoencoding_adversaries(
+    size: int,
+    design: Mapping[str, str],
+    *,
+    latent: int = 64,
+    width: int = 32,
+    code: int = 64,
+    critic_width: int = 24,
+) -> dict[str, nn.Module]:
+    """Generator as `design` says, and an autoencoder that judges by its error."""
+    generator = Decoder(
+        size,
+        latent,
+        width,
+        up=design["upsampling"],
+        norm=design["normalisation"],
+        nonlinearity=design["nonlinearity"],
+    )
+    critic = AutoencodingCritic(
+        size, code, critic_width, down=design["downsampling"], up=design["upsampling"]
+    )
+    return {"generator": generator, "discriminator": critic}

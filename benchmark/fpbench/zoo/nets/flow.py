@@ -134,7 +134,7 @@ def glow(
             stack[-1] += [
                 ActNorm(channels),
                 InvertibleConvolution(channels),
-                AffineCoupling(channels, width, norm="none", nonlinearity=design["nonlinearity"]),
+                AffineCoupling(channels, width, nonlinearity=design["nonlinearity"]),
             ]
     return {"flow": MultiscaleFlow(size, stack)}
 
@@ -149,11 +149,11 @@ def checkerboard_flow(
     residual: int = 2,
 ) -> dict[str, nn.Module]:
     """Real NVP's order: checkerboard couplings at full size, then channel-wise ones per level."""
-    norm, nonlinearity = design["normalisation"], design["nonlinearity"]
+    nonlinearity = design["nonlinearity"]
     head: list[Bijection] = []
     for index in range(4):
         coupling = CheckerboardCoupling(
-            3, width, index % 2, norm=norm, nonlinearity=nonlinearity, residual=residual
+            3, width, index % 2, nonlinearity=nonlinearity, residual=residual
         )
         head += [ActNorm(3), coupling]
     stack: list[list[Bijection]] = []
@@ -163,9 +163,7 @@ def checkerboard_flow(
         for _ in range(depth):
             stack[-1] += [
                 ActNorm(channels),
-                AffineCoupling(
-                    channels, width, norm=norm, nonlinearity=nonlinearity, residual=residual
-                ),
+                AffineCoupling(channels, width, nonlinearity=nonlinearity, residual=residual),
                 FlipChannels(),
             ]
     return {"flow": MultiscaleFlow(size, stack, head)}

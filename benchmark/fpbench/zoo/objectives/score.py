@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -36,11 +36,16 @@ class Diffusion(Generative):
     Ho et al. 2020 (arXiv:2006.11239), equation 14; sampling by Song et al. 2021
     (arXiv:2010.02502), equation 12, on evenly spaced times with clipped estimates of the image.
 
+    The network's output is always read as a velocity v = √ᾱ ε - √(1-ᾱ) x₀ (Salimans & Ho 2022,
+    arXiv:2202.00512, appendix D), from which noise and image follow: an untrained network then
+    predicts no colour cast, where a noise read directly from the output needs long training to
+    get global colours right. What `predicts` chooses is the quantity whose error is minimised.
+
     Args:
         parts: ``denoiser``, called with noised images and integer times of shape (B,).
         size: Height and width of the images.
         schedule: ``linear`` or ``cosine``.
-        predicts: ``noise`` or ``velocity`` (Salimans & Ho 2022, arXiv:2202.00512, appendix D).
+        predicts: ``noise`` or ``velocity``.
         sampling_steps: Evaluations of the network per sample.
         eta: 0 for DDIM's deterministic path, 1 for ancestral noise.
     """
@@ -80,23 +85,19 @@ class Diffusion(Generative):
         alpha = self.alphas[times].view(-1, 1, 1, 1)
         noise = torch.randn_like(clean)
         noised = alpha.sqrt() * clean + (1 - alpha).sqrt() * noise
-        target = noise
+        velocity: Tensor = self.denoiser(noised, times)
         if self.predicts == "velocity":
-            target = alpha.sqrt() * noise - (1 - alpha).sqrt() * clean
-        predicted: Tensor = self.denoiser(noised, times)
-        return (predicted.float() - target).square().mean()
+            wrong = velocity.float() - alpha.sqrt() * noise + (1 - alpha).sqrt() * clean
+        else:
+            wrong = alpha.sqrt() * velocity.float() + (1 - alpha).sqrt() * noised - noise
+        return wrong.square().mean()
 
     def denoise(self, x: Tensor, time: int) -> tuple[Tensor, Tensor]:
         """Estimates of the clean image (clipped to [-1, 1]) and of the noise that fits it."""
         alpha = self.alphas[time]
         signal, sigma = alpha.sqrt(), (1 - alpha).sqrt()
         times = torch.full((len(x),), time, device=x.device)
-        predicted = self.denoiser(x, times).float()
-        if self.predicts == "velocity":
-            clean = signal * x - sigma * predicted
-        else:
-            clean = (x - sigma * predicted) / signal
-        clean = self.bounded(clean)
+        clean = self.bounded(signal * x - sigma * self.denoiser(x, times).float())
         return clean, (x - signal * clean) / sigma
 
     def bounded(self, clean: Tensor) -> Tensor:
@@ -132,3 +133,190 @@ class Diffusion(Generative):
         if self.eta:
             x = x + spread * torch.randn_like(x)
         return x
+
+
+class LatentDiffusion(Diffusion):
+    """Diffusion of an autoencoder's latents (Rombach et al. 2022, arXiv:2112.10752).
+
+    For the first `first_stage` of the training the autoencoder learns, with a slight divergence
+    from the standard normal; then it is fixed and the denoiser learns on its latents, scaled to
+    unit variance.
+
+    Args:
+        parts: ``encoder``, ``decoder`` and ``denoiser``.
+        size: Height and width of the images.
+        latent: Channels of the latents.
+        first_stage: Share of the training that goes to the autoencoder.
+        divergence: Weight of its divergence.
+        schedule: See `Diffusion`.
+        predicts: See `Diffusion`.
+        sampling_steps: See `Diffusion`.
+        eta: See `Diffusion`.
+    """
+
+    players = ("autoencoder", "denoiser")
+    encoder: nn.Module
+    decoder: nn.Module
+    scale: Tensor
+    shift: Tensor
+    settled: Tensor
+
+    def __init__(
+        self,
+        parts: Mapping[str, nn.Module],
+        *,
+        size: int,
+        latent: int,
+        first_stage: float = 0.4,
+        divergence: float = 1e-4,
+        schedule: str = "cosine",
+        predicts: str = "velocity",
+        sampling_steps: int = 50,
+        eta: float = 0.0,
+    ) -> None:
+        super().__init__(
+            parts,
+            size=size,
+            schedule=schedule,
+            predicts=predicts,
+            sampling_steps=sampling_steps,
+            eta=eta,
+        )
+        self.latent = latent
+        self.first_stage = first_stage
+        self.divergence = divergence
+        self.register_buffer("scale", torch.ones(1, latent, 1, 1))
+        self.register_buffer("shift", torch.zeros(1, latent, 1, 1))
+        self.register_buffer("settled", torch.tensor(False))
+
+    def parameters_of(self, player: str) -> list[nn.Parameter]:
+        """Those of the denoiser, or those of encoder and decoder."""
+        if player == "denoiser":
+            return list(self.denoiser.parameters())
+        return [*self.encoder.parameters(), *self.decoder.parameters()]
+
+    def turns(self, step: int) -> Sequence[str]:
+        """First the autoencoder, later the denoiser; never back."""
+        if self.fraction >= self.first_stage or bool(self.settled):
+            return ("denoiser",)
+        return ("autoencoder",)
+
+    def encode(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        """Mean and log-variance of the latents."""
+        mean, logvar = self.encoder(images).float().chunk(2, dim=1)
+        return mean, logvar.clamp(-20, 5)
+
+    def loss(self, player: str, images: Tensor) -> Tensor:
+        """Reconstruction error and divergence, or the denoising loss on latents."""
+        if player == "autoencoder":
+            mean, logvar = self.encode(images)
+            z = mean + torch.randn_like(mean) * (0.5 * logvar).exp()
+            wrong: Tensor = (self.decoder(z).float() - images).abs().mean()
+            divergence = 0.5 * (mean.square() + logvar.exp() - 1 - logvar).mean()
+            return wrong + self.divergence * divergence
+        with torch.no_grad():
+            mean, logvar = self.encode(images)
+            z = mean + torch.randn_like(mean) * (0.5 * logvar).exp()
+            if not bool(self.settled):
+                self.shift.copy_(z.mean((0, 2, 3), keepdim=True))
+                self.scale.copy_(z.std((0, 2, 3), keepdim=True))
+                self.settled.fill_(True)
+        return self.denoising_loss((z - self.shift) / self.scale)
+
+    def shape(self) -> tuple[int, int, int]:
+        """Shape of the latents."""
+        return self.latent, self.size // 4, self.size // 4
+
+    def bounded(self, clean: Tensor) -> Tensor:
+        """Latents have no bounds but what a standard normal hardly exceeds."""
+        return clean.clamp(-4, 4)
+
+    def draw(self, count: int) -> Tensor:
+        """Denoised latents, decoded."""
+        images: Tensor = self.decoder(self.denoised_draw(count) * self.scale + self.shift)
+        return images
+
+
+class NoiseConditionalScore(Generative):
+    """Score matching at geometrically spaced noise levels (NCSN, arXiv:1907.05600).
+
+    The denoiser is told the level and estimates the noise, which is minus σ times the score
+    (Song & Ermon 2020, arXiv:2006.09011, technique 3). Samples follow the reverse diffusion of
+    the variance-exploding process with Langevin corrections (Song et al. 2021, arXiv:2011.13456,
+    algorithms 2 and 4) and end with one denoising step.
+
+    Args:
+        parts: ``denoiser``, called with images and times of shape (B,).
+        size: Height and width of the images.
+        smallest: Smallest noise level, in units of [-1, 1].
+        largest: Largest noise level.
+        sampling_steps: Noise levels of the sampler; with a correction each costs two evaluations.
+        snr: Signal-to-noise ratio of the Langevin corrections; 0 for none.
+    """
+
+    denoiser: nn.Module
+
+    def __init__(
+        self,
+        parts: Mapping[str, nn.Module],
+        *,
+        size: int,
+        smallest: float = 0.01,
+        largest: float = 20.0,
+        sampling_steps: int = 25,
+        snr: float = 0.1,
+    ) -> None:
+        super().__init__(parts, size=size)
+        self.smallest, self.largest = smallest, largest
+        self.sampling_steps = sampling_steps
+        self.snr = snr
+
+    def levels(self, place: Tensor) -> Tensor:
+        """Noise level at places in [0, 1], geometrically from the smallest to the largest."""
+        return self.smallest * (self.largest / self.smallest) ** place
+
+    def estimate(self, noised: Tensor, place: Tensor) -> Tensor:
+        """The clean image's estimate.
+
+        A network that says nothing gives the image shrunk as unit-variance data ask for; its
+        output corrects that on the scale of what is uncertain (Karras et al. 2022,
+        arXiv:2206.00364, equation 7, with unit data variance).
+        """
+        sigma = self.levels(place).view(-1, 1, 1, 1)
+        total = 1 + sigma.square()
+        out: Tensor = self.denoiser(noised / total.sqrt(), 1000 * place)
+        return noised / total + out.float() * sigma / total.sqrt()
+
+    def loss(self, player: str, images: Tensor) -> Tensor:
+        """Squared error of the estimate, weighted so that the network's output has unit target."""
+        place = torch.rand(len(images), device=images.device)
+        sigma = self.levels(place).view(-1, 1, 1, 1)
+        noised = images + sigma * torch.randn_like(images)
+        wrong = self.estimate(noised, place) - images
+        return (wrong.square() * (1 + sigma.square()) / sigma.square()).mean()
+
+    def draw(self, count: int) -> Tensor:
+        """Samples of the reverse process."""
+        places = torch.linspace(1, 0, self.sampling_steps).tolist()
+        x = self.largest * self.noise(count, 3, self.size, self.size)
+        for now, following in zip(places, [*places[1:], None], strict=True):
+            place = torch.full((count,), now, device=x.device)
+            sigma = self.levels(place[:1]).view(1, 1, 1, 1)
+            clean = self.estimate(x, place).clamp(-1, 1)
+            if following is None:
+                return clean
+            lower = self.levels(torch.full_like(place[:1], following)).view(1, 1, 1, 1)
+            # The distribution of the level below given this one and the image, were it known.
+            ratio = (lower / sigma).square()
+            x = clean + ratio * (x - clean)
+            x = x + lower * (1 - ratio).sqrt() * torch.randn_like(x)
+            if self.snr:
+                x = self.correct(x, torch.full_like(place, following), lower)
+        return x
+
+    def correct(self, x: Tensor, place: Tensor, sigma: Tensor) -> Tensor:
+        """One Langevin step at a noise level (arXiv:2011.13456, algorithm 4)."""
+        score = (self.estimate(x, place).clamp(-1, 1) - x) / sigma.square()
+        # The expected norm of the score of noise alone is its root dimension over σ.
+        rate = 2 * (self.snr * sigma).square()
+        return x + rate * score + (2 * rate).sqrt() * torch.randn_like(x)

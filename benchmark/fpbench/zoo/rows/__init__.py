@@ -1,0 +1,1 @@
+"""The rows of the zoo's table, one module per family."""
