@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-import timm
 from torch import Tensor
 
-from fpbench.method import MethodDeclined
 from fpbench_methods.nn.attributor import AttributorNetwork
+from fpbench_methods.nn.pretrained import create_timm
 
 
 class TimmClassifier(AttributorNetwork):
@@ -17,25 +16,19 @@ class TimmClassifier(AttributorNetwork):
     Args:
         name: timm's name, e.g. ``resnet50.a1_in1k``.
         classes: Number of logits K.
-        pretrained: Start from the weights that timm fetches from the Hub.
+        pretrained: Start from trained weights.
+        weights: A file that holds them, or None for those that timm fetches from the Hub.
 
     Raises:
-        MethodDeclined: If the weights cannot be fetched.
+        MethodDeclined: If the weights cannot be had.
+        BadInput: If the file holds the weights of another network.
     """
 
-    def __init__(self, name: str, classes: int, *, pretrained: bool) -> None:
+    def __init__(
+        self, name: str, classes: int, *, pretrained: bool, weights: str | None = None
+    ) -> None:
         super().__init__()
-        try:
-            self.body = timm.create_model(name, pretrained=pretrained, num_classes=classes)
-        # timm lets through whatever its download raises: OSError, RuntimeError, hub errors.
-        except Exception as error:
-            if not pretrained:
-                raise
-            raise MethodDeclined(
-                f"The ImageNet weights of {name} cannot be had here ({type(error).__name__}). "
-                f"With a connection, run: hf download timm/{name}; or train from scratch with "
-                "--set pretrained=false."
-            ) from error
+        self.body = create_timm(name, pretrained=pretrained, weights=weights, num_classes=classes)
 
     def embed(self, x: Tensor) -> Tensor:
         """Pooled features of shape (B, D)."""

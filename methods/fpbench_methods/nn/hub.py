@@ -1,0 +1,49 @@
+"""Files of weights from the Hub's cache or the Hub, refused at once where neither can be had."""
+
+from __future__ import annotations
+
+import os
+import socket
+import urllib.parse
+import urllib.request
+from pathlib import Path
+
+
+def hub_file(repository: str, name: str) -> Path:
+    """A file of a model repository, from the local cache where it is there.
+
+    The client of the Hub repeats a failed look-up for most of a minute; a machine without a
+    connection is told at once instead.
+
+    Args:
+        repository: E.g. ``timm/resnet50.a1_in1k``.
+        name: E.g. ``model.safetensors``.
+
+    Raises:
+        OSError: If the file is not in the cache and cannot be downloaded.
+    """
+    from huggingface_hub import constants, hf_hub_download, try_to_load_from_cache
+    from huggingface_hub.errors import HfHubHTTPError
+
+    cached = try_to_load_from_cache(repository, name)
+    if isinstance(cached, str):
+        return Path(cached)
+    if constants.HF_HUB_OFFLINE:
+        raise OSError("HF_HUB_OFFLINE is set and the file is not in the cache")
+    check_connection(constants.ENDPOINT)
+    try:
+        return Path(hf_hub_download(repository, name))
+    except HfHubHTTPError as error:
+        raise OSError(str(error)) from error
+
+
+def check_connection(address: str) -> None:
+    """Raise at once if the host of an https address cannot be reached.
+
+    Raises:
+        OSError: If it cannot.
+    """
+    if urllib.request.getproxies() or os.environ.get("ALL_PROXY"):
+        return  # behind a proxy only the proxy knows
+    host = urllib.parse.urlsplit(address).hostname or ""
+    socket.create_connection((host, 443), timeout=5).close()

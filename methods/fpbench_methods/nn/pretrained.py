@@ -1,0 +1,125 @@
+"""Networks of timm with weights from the Hub or from a file, or the reason why not."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import timm
+import torch
+from torch import Tensor, nn
+
+from fpbench.errors import BadInput
+from fpbench.method import MethodDeclined
+from fpbench_methods.nn.hub import hub_file
+
+IMAGENET_MEAN = (0.485, 0.456, 0.406)
+IMAGENET_STD = (0.229, 0.224, 0.225)
+CLIP_MEAN = (0.48145466, 0.4578275, 0.40821073)
+CLIP_STD = (0.26862954, 0.26130258, 0.27577711)
+
+_FILE = "model.safetensors"
+
+
+def create_timm(
+    name: str,
+    *,
+    pretrained: bool,
+    weights: str | None = None,
+    scratch: str = "; or train from scratch with --set pretrained=false",
+    **options: Any,
+) -> nn.Module:
+    """A network of timm.
+
+    Args:
+        name: timm's name, e.g. ``resnet50.a1_in1k``.
+        pretrained: Start from trained weights: those of `weights`, else those on the Hub.
+        weights: A safetensors or torch file with timm's weights of `name`; a head of another
+            size is left out.
+        scratch: What the message offers besides the weights.
+        options: Further arguments of ``timm.create_model``, e.g. ``num_classes``.
+
+    Raises:
+        MethodDeclined: If the weights cannot be had.
+        BadInput: If the file holds the weights of another network.
+    """
+    if not pretrained:
+        untrained: nn.Module = timm.create_model(name, pretrained=False, **options)
+        return untrained
+    if weights is not None:
+        return _with_weights(name, Path(weights), options)
+    repository = timm.get_pretrained_cfg(name).hf_hub_id
+    try:
+        path = hub_file(repository, _FILE)
+    except OSError as error:
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+        raise MethodDeclined(
+            f"The weights of {name} cannot be had here ({reason}). With a connection, run: "
+            f"hf download {repository} {_FILE}; or name a file that holds them with "
+            f"--set weights=FILE{scratch}."
+        ) from error
+    return _with_weights(name, path, options)
+
+
+def _with_weights(name: str, path: Path, options: dict[str, Any]) -> nn.Module:
+    tensors = read_weights(path)
+    with torch.device("meta"):
+        bare: Any = timm.create_model(name, pretrained=False)
+    heads = bare.default_cfg.get("classifier", "")
+    heads = (heads,) if isinstance(heads, str) else tuple(heads)
+    for key, value in bare.state_dict().items():
+        if any(head and key.startswith(f"{head}.") for head in heads):
+            continue
+        if key not in tensors or tensors[key].shape != value.shape:
+            found = f"has shape {tuple(tensors[key].shape)}" if key in tensors else "is missing"
+            raise BadInput(
+                f"{path} does not hold the weights of {name}: {key} of shape "
+                f"{tuple(value.shape)} {found}. Give the file that belongs to this network."
+            )
+    created: nn.Module = timm.create_model(
+        name, pretrained=True, pretrained_cfg_overlay={"state_dict": dict(tensors)}, **options
+    )
+    return created
+
+
+def read_weights(path: Path) -> dict[str, Tensor]:
+    """The tensors of a safetensors or torch file, read without running any code of its own.
+
+    Raises:
+        MethodDeclined: If there is no such file.
+        BadInput: If it holds no weights.
+    """
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    if not path.is_file():
+        raise MethodDeclined(f"There is no file of weights {path}; --set weights=FILE names one.")
+    if path.suffix == ".safetensors":
+        try:
+            tensors: dict[str, Tensor] = load_file(path)
+        except SafetensorError as error:
+            raise BadInput(f"{path} is no safetensors file ({error}).") from error
+        return tensors
+    try:
+        loaded = torch.load(path, map_location="cpu", weights_only=True)
+    # torch.load raises from pickle, zipfile and its own checks; all mean the same to a user.
+    except Exception as error:
+        raise BadInput(
+            f"{path} cannot be read as weights ({type(error).__name__}); give a safetensors file "
+            "or a state dict saved by torch."
+        ) from error
+    held = loaded.get("state_dict", loaded) if isinstance(loaded, dict) else loaded
+    if not isinstance(held, dict) or not all(isinstance(v, Tensor) for v in held.values()):
+        raise BadInput(f"{path} holds no state dict; give a file of named tensors.")
+    return held
+
+
+def standardised(
+    batch: Tensor,
+    mean: tuple[float, float, float] = IMAGENET_MEAN,
+    std: tuple[float, float, float] = IMAGENET_STD,
+) -> Tensor:
+    """Grey levels 0 to 255 as float32 in [0, 1], less `mean`, over `std`, by channel."""
+    shift = torch.tensor(mean, device=batch.device).view(1, 3, 1, 1)
+    scale = torch.tensor(std, device=batch.device).view(1, 3, 1, 1)
+    return (batch.float() / 255.0 - shift) / scale
