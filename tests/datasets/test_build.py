@@ -38,6 +38,9 @@ def test_manifest_says_what_is_there(tiny_card: Path, tmp_path: Path) -> None:
     assert {"frechet", "kernel"} == set(manifest.quality["gan-a"])
     assert manifest.built.endswith("+00:00")
     assert (built / "contact" / "gan-a.png").is_file()
+    page = (built / "README.md").read_text("utf-8")
+    assert "| `gan-a` | GAN | A | files (PNG RGB 16x16) |" in page
+    assert "- `flow-c`: its checkpoint was never published." in page
 
 
 def test_the_same_recipe_builds_the_same_images(tiny_card: Path, tmp_path: Path) -> None:
@@ -308,7 +311,14 @@ def test_zoo_sources_are_trained_on_the_reference_images(
 
     class Trained:
         def describe(self) -> dict[str, Any]:
-            return {"steps": 7}
+            return {
+                "steps": 7,
+                "minutes": 0.1,
+                "device": "cpu",
+                "training_images": 24,
+                "parameters": 9,
+                "seed": 5,
+            }
 
     asked: dict[str, Any] = {}
 

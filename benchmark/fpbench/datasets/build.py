@@ -8,17 +8,16 @@ import json
 import shutil
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-import fpbench
 from fpbench.datasets import quality
 from fpbench.datasets.card import read_front_matter, read_recipe, read_sources
+from fpbench.datasets.card_text import put_section, sources_section
 from fpbench.datasets.equalise import equalised
+from fpbench.datasets.finished import Finished, finished_before, manifest_of, remove_strangers
 from fpbench.datasets.layout import (
     LABELLED_SPLITS,
     MANIFEST,
@@ -27,7 +26,6 @@ from fpbench.datasets.layout import (
     SOURCES,
     SPLITS,
     file_digest,
-    overall_hash,
     shard_path,
     write_json,
     write_shard,
@@ -49,27 +47,6 @@ WORK = ".build"
 
 # Raised when building changes what it writes, so that finished sources are not taken over.
 _FORMAT = 1
-
-
-@dataclass(frozen=True)
-class Finished:
-    """One source whose files are complete.
-
-    Attributes:
-        key: Hash of everything its images depend on.
-        counts: Images by split.
-        files: Entries of the manifest by path.
-        content: Content hash by split.
-        facts: What is known of how it was made.
-        quality: Distances to real.
-    """
-
-    key: str
-    counts: dict[str, int]
-    files: dict[str, dict[str, Any]]
-    content: dict[str, str]
-    facts: dict[str, Any] = field(default_factory=dict)
-    quality: dict[str, float] = field(default_factory=dict)
 
 
 def card_folder(name_or_folder: str | Path) -> Path:
@@ -126,15 +103,17 @@ def build(
         work = out / WORK
         work.mkdir(parents=True, exist_ok=True)
         (work / ".gitignore").write_text("*\n", "utf-8")
-        finished = _finished_before(out, work)
+        finished = finished_before(out, work)
         (out / MANIFEST).unlink(missing_ok=True)
         _copy_card(card, out)
         builder = _Builder(recipe, card, out, work, device, progress, finished)
         records = {REAL: builder.real()}
         for name in chosen:
             records[name] = builder.generator(name)
-        _remove_strangers(out, records)
-        write_json(out / MANIFEST, _manifest(recipe, records))
+        remove_strangers(out, records)
+        manifest = manifest_of(recipe, records)
+        put_section(out, "sources", sources_section(recipe, read_sources(card), manifest))
+        write_json(out / MANIFEST, manifest)
     return out
 
 
@@ -180,79 +159,11 @@ def _told_where(out: Path) -> Iterator[None]:
         raise
 
 
-def _finished_before(out: Path, work: Path) -> dict[str, Finished]:
-    """Sources that an earlier build completed in this folder, stopped or not."""
-    found: dict[str, Finished] = {}
-    manifest = out / MANIFEST
-    if manifest.is_file():
-        document = json.loads(manifest.read_text("utf-8"))
-        for name in document["sources"]:
-            facts = dict(document["facts"].get(name, {}))
-            splits = [split for split in SPLITS if name in document["counts"][split]]
-            paths = [shard_path(split, name) for split in splits]
-            if "key" in facts and all(path in document["files"] for path in paths):
-                found[name] = Finished(
-                    key=facts.pop("key"),
-                    counts={split: document["counts"][split][name] for split in splits},
-                    files={path: document["files"][path] for path in paths},
-                    content={split: document["content"][split][name] for split in splits},
-                    facts=facts,
-                    quality=document["quality"].get(name, {}),
-                )
-    for path in sorted(work.glob("*.json")):
-        found[path.stem] = Finished(**json.loads(path.read_text("utf-8")))
-    # Kept beside the checkpoints, because the manifest goes before the first source is touched.
-    for name, record in found.items():
-        write_json(work / f"{name}.json", asdict(record))
-    return found
-
-
 def _copy_card(card: Path, out: Path) -> None:
     if card.resolve() == out.resolve():
         return
     for name in (README, RECIPE, SOURCES):
         shutil.copyfile(card / name, out / name)
-
-
-def _remove_strangers(out: Path, records: dict[str, Finished]) -> None:
-    """Remove data files and contact sheets that earlier builds left and this one does not list."""
-    listed = {path for record in records.values() for path in record.files}
-    for path in sorted((out / "data").glob("*/*")):
-        # Killed builds leave temporary files, too.
-        if path.relative_to(out).as_posix() not in listed and path.suffix in (".parquet", ".part"):
-            path.unlink()
-    for path in sorted((out / "contact").glob("*.png")):
-        if path.stem not in records:
-            path.unlink()
-
-
-def _manifest(recipe: Recipe, records: dict[str, Finished]) -> dict[str, Any]:
-    names = list(records)
-    content = {
-        split: {name: r.content[split] for name, r in records.items() if split in r.content}
-        for split in SPLITS
-    }
-    digest = overall_hash(names, content)
-    published = recipe.real is not None and recipe.real.published
-    return {
-        "name": recipe.name,
-        "version": recipe.version,
-        "revision": f"{recipe.version}-{digest[:12]}",
-        "size": [recipe.size, recipe.size],
-        "sources": names,
-        "counts": {
-            split: {name: r.counts[split] for name, r in records.items() if split in r.counts}
-            for split in SPLITS
-        },
-        "files": {path: entry for r in records.values() for path, entry in r.files.items()},
-        "content": content,
-        "content_hash": digest,
-        "external": [] if published else [REAL],
-        "facts": {name: {**r.facts, "key": r.key} for name, r in records.items()},
-        "quality": {name: r.quality for name, r in records.items() if r.quality},
-        "built": datetime.now(UTC).isoformat(timespec="seconds"),
-        "fpbench": fpbench.__version__,
-    }
 
 
 class _Builder:
@@ -288,11 +199,7 @@ class _Builder:
         record = self._finished.get(name)
         if record is None or record.key != key:
             return None
-        for path, entry in record.files.items():
-            file = self._out / path
-            if not file.is_file() or file_digest(file) != entry["sha256"]:
-                return None
-        return record
+        return record if record.is_whole(self._out) else None
 
     def _images(self) -> RealImages:
         if self._real_images is None:
@@ -335,7 +242,7 @@ class _Builder:
         elif origin.kind == "diffusers":
             drawn = draw_diffusers(origin, name, total, at, facts)
         elif origin.kind in ("parquet", "folder"):
-            drawn = draw_files(origin, name, total, at)  # type: ignore[arg-type]
+            drawn = draw_files(origin, name, total, at, facts)  # type: ignore[arg-type]
         else:
             raise BadInput(f"Source {name!r}: a generator cannot have the origin {origin.kind}.")
         cursor = _Cursor(drawn)
@@ -388,7 +295,7 @@ class _Builder:
             }
         quality.contact_sheet(np.concatenate(sheet), self._out / "contact" / f"{name}.png")
         record.quality.update(self._quality(name, small))
-        write_json(self._work / f"{name}.json", asdict(record))
+        record.save(name, self._work)
         self._finished[name] = record
         return record
 

@@ -109,10 +109,12 @@ def identify(ref: str, *, offline: bool = False) -> DatasetIdentity:
         if settings:
             raise BadInput(f"Dataset {name!r} takes no settings, but got {settings!r}.")
         if not (cards[name] / MANIFEST).is_file():
+            # `fpbench data build NAME` builds into ./NAME.
+            if (Path(name) / MANIFEST).is_file():
+                return _identify_built(Path(name))
             raise BadInput(
                 f"Dataset {name!r} has a card but no images here. Build it with `fpbench data "
-                f"build {name} --out FOLDER` and pass that folder, or pass the Hub id of a built "
-                "copy."
+                f"build {name}`, or pass the folder or the Hub id of a built copy."
             )
         return _identify_built(cards[name])
     path = Path(ref).expanduser()
@@ -208,7 +210,7 @@ def _load_built(
         splits,
         recipe.fdr.samples,
         recipe.fdr.dimensions,
-        _shortcut(folder),
+        _shortcut(folder, manifest.content_hash),
     )
 
 
@@ -235,18 +237,21 @@ def assemble(
     )
 
 
-def _shortcut(folder: Path) -> float | None:
+def _shortcut(folder: Path, content_hash: str) -> float | None:
+    """Accuracy of the audit's probe, or None where the audit was of other images or never."""
     import json
 
     path = folder / AUDIT
     if not path.is_file():
         return None
     try:
-        value = json.loads(path.read_text("utf-8"))["shortcut"]["accuracy"]
-        return None if value is None else float(value)
+        report = json.loads(path.read_text("utf-8"))
+        value = report["shortcut"]["accuracy"]
+        current = report["dataset"]["content_hash"] == content_hash
+        return float(value) if current and value is not None else None
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise BadInput(
-            f"{path}: field shortcut.accuracy cannot be read; run `fpbench data audit` again."
+            f"{path}: its fields cannot be read; run `fpbench data audit` again."
         ) from error
 
 
@@ -320,7 +325,7 @@ def _decode(
 
             path = folder / shard_path(split, source)
             part = target[len(labels) : len(labels) + counts[source]]
-            images = _shard(path)
+            images = read_shard(path)
             found = decode_into(part, images, duplicates, advanced)
             if found != counts[source]:
                 raise BadInput(
@@ -339,7 +344,12 @@ def _decode(
     return rows
 
 
-def _shard(path: Path) -> Iterator[Encoded]:
+def read_shard(path: Path) -> Iterator[Encoded]:
+    """Encoded images of a data file, in order, never all in memory at once.
+
+    Raises:
+        BadInput: If it is no Parquet file of the expected columns.
+    """
     import pyarrow as pa
     import pyarrow.parquet as pq
 

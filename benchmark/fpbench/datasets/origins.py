@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from fpbench.datasets.decoding import decode
+from fpbench.datasets.traces import file_traits
 from fpbench.errors import BadInput
 
 if TYPE_CHECKING:
@@ -85,7 +87,14 @@ def preprocess(pixels: NDArray[np.uint8], steps: Preprocess, place: str) -> NDAr
 
 
 class ImageFiles:
-    """A sequence of encoded images that is read in order, never all at once."""
+    """A sequence of encoded images that is read in order, never all at once.
+
+    Attributes:
+        paths: Image files, or Parquet files.
+        total: Number of images.
+        name: A short name for ids.
+        kinds: Kinds of the files read so far, with how many there were of each.
+    """
 
     def __init__(self, origin: ParquetOrigin | FolderOrigin, recipe: Path, size: int) -> None:
         """Find the files.
@@ -95,6 +104,7 @@ class ImageFiles:
         """
         self._origin = origin
         self._size = size
+        self.kinds: Counter[str] = Counter()
         if origin.kind == "folder":
             folder = _resolve(origin.path, recipe)
             if folder is None or not folder.is_dir():
@@ -118,7 +128,9 @@ class ImageFiles:
                 preprocessing.
         """
         for position, place, data in self._encoded(chosen):
-            pixels = preprocess(decode(data, place), self._origin.preprocess, place)
+            pixels = decode(data, place)
+            self.kinds[file_traits(data).label()] += 1
+            pixels = preprocess(pixels, self._origin.preprocess, place)
             if pixels.shape[:2] != (self._size, self._size):
                 raise BadInput(
                     f"{place} is {pixels.shape[0]}x{pixels.shape[1]} pixels after preprocessing, "
@@ -126,11 +138,6 @@ class ImageFiles:
                     "preprocess.resize of this origin."
                 )
             yield position, pixels
-
-    def encoded(self, chosen: Sequence[int]) -> Iterator[bytes]:
-        """Bytes of the image files at ascending positions, as they are."""
-        for _, _, data in self._encoded(chosen):
-            yield data
 
     def _encoded(self, chosen: Sequence[int]) -> Iterator[tuple[int, str, bytes]]:
         if self._origin.kind == "folder":
@@ -224,7 +231,11 @@ def draw_zoo(
 
 
 def draw_files(
-    origin: ParquetOrigin | FolderOrigin, name: str, count: int, at: Workplace
+    origin: ParquetOrigin | FolderOrigin,
+    name: str,
+    count: int,
+    at: Workplace,
+    facts: dict[str, Any],
 ) -> Batches:
     """The first `count` images of files that somebody else made.
 
@@ -237,6 +248,7 @@ def draw_files(
             f"Source {name!r}: the recipe's counts ask for {count} images, but its origin has "
             f"{files.total}; lower counts.train, counts.validation or counts.test."
         )
+    facts["files"] = files.kinds
     batch: list[NDArray[np.uint8]] = []
     for position, pixels in files.read(range(count)):
         batch.append(pixels)

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from fpbench.datasets.duplicates import near_duplicates
 from fpbench.datasets.layout import SPLITS
 from fpbench.errors import BadInput
 
@@ -249,6 +250,19 @@ def _distinct(crops: list[Crop]) -> list[Crop]:
     return [crop for crop, keep in zip(crops, kept, strict=True) if keep]
 
 
+def _unlike(crops: list[Crop], others: list[Crop]) -> list[Crop]:
+    """Crops without those that nearly equal one of `others`, mirrored or not."""
+    if not others:
+        return crops
+    pixels = cut([*others, *crops])
+    twins = {
+        pair.second - len(others)
+        for pair in near_duplicates(lambda chosen: pixels[chosen], len(pixels))
+        if pair.first < len(others) <= pair.second
+    }
+    return [crop for index, crop in enumerate(crops) if index not in twins]
+
+
 def _balanced(crops: list[Crop], count: int, generator: np.random.Generator) -> list[Crop]:
     """`count` crops, as equally many of every photograph as there are."""
     piles = {
@@ -285,6 +299,7 @@ def choose(counts: dict[str, int], seed: int) -> dict[str, list[Crop]]:
     chosen: dict[str, list[Crop]] = {}
     for split in SPLITS:
         pool = [crop for crop in distinct if crop.split == split]
+        pool = _unlike(pool, [crop for crops in chosen.values() for crop in crops])
         if len(pool) < counts[split]:
             raise BadInput(
                 f"The photographs hold {len(pool)} crops for the split {split}, but the recipe's "

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from fpbench.datasets.layout import encode_png, replacing
+from fpbench.metrics.frechet import frechet_of_samples
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -54,17 +55,6 @@ def thumbnails(images: NDArray[np.uint8]) -> NDArray[np.float32]:
     return small / np.float32(255)
 
 
-def frechet_distance(a: NDArray[np.float64], b: NDArray[np.float64]) -> float:
-    """Squared Fréchet distance between Gaussians fitted to features (N, D) and (M, D)."""
-    first, second = np.cov(a, rowvar=False), np.cov(b, rowvar=False)
-    values, vectors = np.linalg.eigh(first)
-    root = (vectors * np.sqrt(np.clip(values, 0, None))) @ vectors.T
-    cross = np.linalg.eigvalsh(root @ second @ root)
-    shift = np.sum((a.mean(axis=0) - b.mean(axis=0)) ** 2)
-    trace = np.trace(first) + np.trace(second) - 2 * np.sqrt(np.clip(cross, 0, None)).sum()
-    return float(shift + trace)
-
-
 def kernel_distance(a: NDArray[np.float64], b: NDArray[np.float64]) -> float:
     """Unbiased squared MMD with the kernel ``(x·y / D + 1)^3`` (Bińkowski et al. 2018).
 
@@ -102,7 +92,7 @@ def quality(
     a, b = features(real), features(images)
     scale = np.sqrt(np.mean((a - a.mean(axis=0)) ** 2))
     return {
-        "frechet": round(frechet_distance(a, b), 4),
+        "frechet": round(frechet_of_samples(a, b), 4),
         "kernel": round(kernel_distance(a / scale, b / scale), 4),
     }
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import hashlib
+import json
+from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from fpbench.datasets.layout import LABELLED_SPLITS, replacing
+from fpbench.datasets.layout import LABELLED_SPLITS, replacing, write_json
 from fpbench.datasets.origins import ImageFiles
 from fpbench.errors import BadInput
 
@@ -76,7 +78,8 @@ def gather(recipe: Recipe, card: Path, work: Path, progress: Progress | None) ->
         for start in range(starts[split], stop, _BATCH):
             yield pool.slice(start, min(stop, start + _BATCH))
 
-    facts = {"origin": seen.kind, "training_images": training}
+    kinds = first.kinds if second.kinds == first.kinds else first.kinds + second.kinds
+    facts = {"origin": seen.kind, "training_images": training, "files": kinds}
     return RealImages(batches, lambda: first.slice(0, training)[1], facts)
 
 
@@ -112,6 +115,7 @@ class _Pool:
     pixels: NDArray[np.uint8]
     rows: NDArray[np.int64]
     ids: list[str]
+    kinds: Counter[str]
 
     def slice(self, start: int, stop: int) -> tuple[list[str], NDArray[np.uint8]]:
         """Ids and pixels of some rows, copied into memory."""
@@ -119,7 +123,7 @@ class _Pool:
 
     def after(self, start: int) -> _Pool:
         """The pool without its first rows."""
-        return _Pool(self.pixels, self.rows[start:], self.ids[start:])
+        return _Pool(self.pixels, self.rows[start:], self.ids[start:], self.kinds)
 
 
 def _pool(
@@ -144,7 +148,7 @@ def _pool(
     rank = {int(position): index for index, position in enumerate(order)}
     text = f"{recipe.name} {recipe.size} {recipe.seed} {origin.model_dump_json()} {len(order)}"
     target = work / f"{field}-{hashlib.sha256(text.encode()).hexdigest()[:12]}.npy"
-    if not target.is_file():
+    if not target.is_file() or not target.with_suffix(".json").is_file():
         _decode_pool(files, sorted(rank), rank, recipe.size, target, f"read {field}", progress)
     pixels = np.load(target, mmap_mode="r")
     kept = []
@@ -161,7 +165,8 @@ def _pool(
             f"{files.name} has {len(kept)}; lower counts."
         )
     ids = [f"{files.name}-{order[index]:06d}" for index in kept]
-    return _Pool(pixels, np.asarray(kept), ids)
+    kinds = Counter(json.loads(target.with_suffix(".json").read_text("utf-8")))
+    return _Pool(pixels, np.asarray(kept), ids, kinds)
 
 
 def _decode_pool(
@@ -188,3 +193,4 @@ def _decode_pool(
             if progress is not None and (done % 100 == 0 or done == len(positions)):
                 progress(what, done, len(positions))
         pixels.flush()
+    write_json(target.with_suffix(".json"), files.kinds)

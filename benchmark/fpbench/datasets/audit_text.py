@@ -1,0 +1,109 @@
+"""An audit's report as text, and as a section of the dataset's card."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from fpbench.datasets.card_text import put_section
+from fpbench.datasets.layout import AUDIT, write_json
+
+if TYPE_CHECKING:
+    from fpbench.datasets.audit import AuditReport
+
+_GROUP_NAMES = {
+    "file": "file headers",
+    "codec": "8x8 codec traces",
+    "clipping": "clipping at 0 and 255",
+    "bytes": "file size",
+}
+
+
+def _score(score: dict[str, Any]) -> str:
+    if score["accuracy"] is None:
+        return "–"
+    if score["ci_low"] is None:
+        return f"{score['accuracy']:.3f}"
+    return f"{score['accuracy']:.3f} [{score['ci_low']:.3f}, {score['ci_high']:.3f}]"
+
+
+def as_markdown(report: AuditReport) -> str:
+    """The report as Markdown, headings of the third level."""
+    document = report.document
+    shortcut = document["shortcut"]
+    lines = [
+        f"Of revision `{document['dataset']['revision']}`, by `fpbench data audit`.",
+        "",
+        "### Findings",
+        "",
+    ]
+    lines += [f"- {finding['text']}" for finding in report.findings] or ["- None."]
+    lines += [
+        "",
+        "### Shortcut probe",
+        "",
+        "A random forest that sees no picture, only the features named; balanced accuracy on "
+        "`test` with its 95 % interval.",
+        "",
+        "| features | generators | with Real |",
+        "|---|---|---|",
+    ]
+    rows = [("all of them", shortcut)]
+    rows += [(_GROUP_NAMES[name], score) for name, score in shortcut["groups"].items()]
+    lines += [f"| {name} | {_score(row)} | {_score(row['with_real'])} |" for name, row in rows]
+    chance, with_real = shortcut["chance"], shortcut["with_real"]["chance"]
+    told = [f"{level:.3f}" if level is not None else "–" for level in (chance, with_real)]
+    lines += [f"| chance | {told[0]} | {told[1]} |", "", "### By source", ""]
+    lines += [
+        "| source | files | codec trace | at 0 | at 255 | test images |",
+        "|---|---|---|---|---|---|",
+    ]
+    origin = document["origin_files"]
+    for source in document["dataset"]["sources"]:
+        kinds = ", ".join(origin.get(source, document["files"][source]))
+        clipping = document["clipping"][source]
+        lines.append(
+            f"| {source} | {kinds} | {document['codec_trace'][source]:.3f} | "
+            f"{clipping['at_0']:.4f} | {clipping['at_255']:.4f} | "
+            f"{document['counts']['test'].get(source, 0)} |"
+        )
+    lines += ["", "### Duplicates", ""]
+    lines += _duplicates(document["duplicates"])
+    return "\n".join(lines) + "\n"
+
+
+def _duplicates(found: dict[str, Any]) -> list[str]:
+    lines = ["Equal images: none (a dataset that has any does not load)."]
+    for title, key in (
+        ("Near duplicates in different splits", "near_across"),
+        ("Near duplicates within a split", "near_within"),
+        ("Generated images that nearly equal a reference image", "memorised"),
+    ):
+        row = found[key]
+        told = ", ".join(f"{name}: {number}" for name, number in row.items()) or "none"
+        lines.append(f"{title}: {told}.")
+    for pair in found["examples"]:
+        mirrored = ", mirrored" if pair["mirrored"] else ""
+        lines.append(
+            f"E.g. {pair['first']} and {pair['second']} (detail correlates "
+            f"{pair['similarity']:.2f}{mirrored})."
+        )
+    # Two spaces end a line in Markdown.
+    return [f"{line}  " for line in lines]
+
+
+def as_text(report: AuditReport) -> str:
+    """The report as plain text for a terminal."""
+    name = report.document["dataset"]["name"]
+    text = as_markdown(report).replace("### ", "").replace("`", "").replace("  \n", "\n")
+    body = [line for line in text.splitlines() if not line.startswith("|---")]
+    return f"Audit of {name}\n" + "\n".join(body) + "\n"
+
+
+def write_into(report: AuditReport, folder: Path) -> None:
+    """Write ``audit.json`` and the section "Audit" of README.md into a dataset's folder.
+
+    The section is replaced where it is there already; the rest of the page stays as it is.
+    """
+    write_json(folder / AUDIT, report.document)
+    put_section(folder, "audit", f"## Audit\n\n{as_markdown(report)}")

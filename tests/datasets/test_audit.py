@@ -1,0 +1,110 @@
+"""The audit finds what was planted and is silent where nothing is."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from fpbench.datasets.audit import audit
+from fpbench.datasets.audit_text import as_markdown, as_text, write_into
+from fpbench.datasets.build import build
+from fpbench.datasets.load import load
+
+Save = Callable[..., None]
+Make = Callable[..., np.ndarray]
+
+
+def test_a_plain_dataset_has_no_findings(tiny_card: Path, tmp_path: Path) -> None:
+    report = audit(str(build(tiny_card, tmp_path / "built")))
+    assert [f for f in report.findings if not f["kind"].endswith("-real")] == []
+    assert report.document["counts"]["test"] == {"real": 16, "gan-a": 16, "vae-b": 16}
+    assert report.document["shortcut"]["chance"] == 0.5
+    assert report.document["files"]["gan-a"] == {"PNG RGB 16x16": 26}
+
+
+def test_one_source_of_another_format_is_found(
+    image_folder: Path, different_images: Make, save_images: Save
+) -> None:
+    shutil.rmtree(image_folder / "gan-a")
+    save_images(image_folder / "gan-a", different_images(40, 1), ".jpg")
+    report = audit(str(image_folder))
+    assert report.finds("files") and report.finds("file")
+    assert report.document["shortcut"]["groups"]["file"]["accuracy"] == 1.0
+    assert "JPEG RGB 16x16" in next(iter(report.document["files"]["gan-a"]))
+
+
+def test_clipping_of_one_source_is_found(
+    image_folder: Path, different_images: Make, save_images: Save
+) -> None:
+    shutil.rmtree(image_folder / "vae-b")
+    save_images(image_folder / "vae-b", np.clip(different_images(36, 2), 3, 252))
+    report = audit(str(image_folder))
+    assert report.finds("clipping")
+    assert report.document["clipping"]["vae-b"] == {"at_0": 0.0, "at_255": 0.0}
+
+
+def test_memorised_and_shared_images_are_found(
+    image_folder: Path, different_images: Make, save_images: Save
+) -> None:
+    shutil.rmtree(image_folder / "gan-a")
+    real = different_images(60, 0)
+    rng = np.random.default_rng(5)
+    noisy = np.clip(real[:40] + rng.normal(0, 2, real[:40].shape), 0, 255).astype(np.uint8)
+    save_images(image_folder / "gan-a", noisy)
+    report = audit(str(image_folder))
+    assert report.finds("memorised") and report.finds("duplicates")
+    dataset = load(str(image_folder))
+    in_reference = {str(name).split("/")[1] for name in dataset.reference.ids}
+    copied = sum(f"{index:04d}.png" in in_reference for index in range(40))
+    assert report.document["duplicates"]["memorised"] == {"gan-a": copied}
+
+
+def test_uneven_sources_are_told(
+    image_folder: Path, different_images: Make, save_images: Save
+) -> None:
+    save_images(image_folder / "gan-a", different_images(140, 1))
+    assert audit(str(image_folder)).finds("balance")
+
+
+def test_kinds_of_the_files_images_came_from_survive_the_build(
+    tiny_card: Path, tmp_path: Path, different_images: Make, save_images: Save
+) -> None:
+    shutil.rmtree(tiny_card / "pictures" / "gan-a")
+    save_images(tiny_card / "pictures" / "gan-a", different_images(30, 12), ".jpg")
+    report = audit(str(build(tiny_card, tmp_path / "built")))
+    assert not any(f["kind"] == "file" for f in report.findings)
+    assert report.finds("files")
+    assert "JPEG" in next(iter(report.document["origin_files"]["gan-a"]))
+
+
+def test_the_report_is_written_and_read_back(tiny_card: Path, tmp_path: Path) -> None:
+    built = build(tiny_card, tmp_path / "built")
+    report = audit(str(built))
+    page = (built / "README.md").read_text("utf-8")
+    write_into(report, built)
+    write_into(report, built)
+    written = (built / "README.md").read_text("utf-8")
+    assert written.startswith(page.rstrip("\n"))
+    assert written.count("## Audit") == 1 and as_markdown(report).strip() in written
+    assert json.loads((built / "audit.json").read_text("utf-8")) == report.document
+    assert load(str(built)).shortcut == report.document["shortcut"]["accuracy"]
+    assert "Audit of tiny" in as_text(report)
+
+
+def test_an_audit_of_other_images_says_nothing(tiny_card: Path, tmp_path: Path) -> None:
+    built = build(tiny_card, tmp_path / "built")
+    write_into(audit(str(built)), built)
+    build(tiny_card, built, sources=["gan-a"])
+    assert load(str(built)).shortcut is None
+
+
+def test_nothing_planted_is_nothing_found() -> None:
+    pytest.importorskip("skimage")
+    report = audit("gm-synthetic:none")
+    shortcut = report.document["shortcut"]
+    assert shortcut["ci_low"] <= shortcut["chance"] <= shortcut["ci_high"]
