@@ -84,9 +84,9 @@ def test_sources_that_are_alike_score_their_chance_level():
     apart = scores(*gaussians(0, apart=3))
     assert apart["fdr"].chance == pytest.approx(1, abs=0.2)
     assert apart["fdr"].value > 4
-    raw = scores(*gaussians(0), raw=True)["fdr_raw"]
-    assert raw.value == pytest.approx(0.5, abs=0.1)
-    assert raw.chance == pytest.approx(0.5, abs=0.1)
+    raw = [separability.raw_ratio_score(*gaussians(seed), n=64) for seed in range(10)]
+    assert np.mean([s.value for s in raw]) == pytest.approx(0.5, abs=0.05)
+    assert np.mean([s.chance for s in raw]) == pytest.approx(0.5, abs=0.05)
 
 
 def test_the_ratio_does_not_depend_on_scale_offset_or_rotation():
@@ -153,6 +153,23 @@ def test_no_value_without_grounds():
         flat[labels == 2] = 0.1
         assert "Embeddings of source 2 do not vary" in nothing(flat, labels)
     assert scores(features, labels)["fdr_raw"].reason == "Not asked for."
+    along_nothing = np.concatenate([features, 9 * features[:, :1]], axis=1)
+    along_nothing[labels == 1, 0] = along_nothing[labels == 1, 8] = 0.1
+    across = separability.separability_scores(
+        along_nothing[:, [0, 8]], along_nothing[:, [0, 8]], labels, n=64, d=1
+    )
+    assert "source 1 do not vary" in across["fdr"].reason
+
+
+def test_the_raw_ratio_has_its_reasons_too():
+    features, labels = gaussians(0)
+    raw = separability.raw_ratio_score
+    assert raw(features, labels, n=64) == scores(features, labels, raw=True)["fdr_raw"]
+    assert raw(features, labels, n=70).reason.endswith("70 are declared.")
+    assert "do not vary" in raw(np.ones_like(features), labels, n=64).reason
+    assert "not finite" in raw(features * np.nan, labels, n=64).reason
+    with pytest.raises(ValueError, match="four are needed"):
+        raw(features, labels, n=3)
 
 
 def test_faults_of_the_caller_are_errors():

@@ -52,4 +52,14 @@ def resolution(rows: NDArray[Any]) -> float:
     True
     """
     kind = rows.dtype if np.issubdtype(rows.dtype, np.floating) else np.dtype(np.float64)
-    return 8 * float(np.finfo(kind).eps)
+    return 64 * float(np.finfo(kind).eps)
+
+
+def all_equal(rows: NDArray[Any]) -> bool:
+    """Whether rows differ by no more than rounding.
+
+    >>> all_equal(np.full((3, 2), 0.1)), all_equal(np.eye(2))
+    (True, False)
+    """
+    apart = np.linalg.norm(rows - rows[:1], axis=1).max()
+    return bool(apart <= resolution(rows) * np.linalg.norm(rows, axis=1).max())

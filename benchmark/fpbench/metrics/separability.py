@@ -13,11 +13,13 @@ n (test images of each source) and d (principal components of the training embed
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from fpbench.metrics.attribution import Ids
-from fpbench.metrics.features import check_features, finite, resolution
+from fpbench.metrics.features import all_equal, check_features, finite, resolution
 from fpbench.metrics.frechet import (
     frechet_of_samples,
     frechet_pairs,
@@ -60,8 +62,7 @@ def separability_scores(
     the logarithm); what the groups differ by only because halvings are random is taken off, and
     the variance of a mean over that many halvings added.
 
-    ``fdr_raw`` uses all dimensions and, for `inter`, all n images against halves of n/2 for
-    `intra`, so that its chance level is near ½. It has no interval and compares with nothing.
+    ``fdr_raw`` is that of `raw_ratio_score`.
 
     Args:
         train_features: Shape (N, D), training embeddings that fix the axes.
@@ -100,23 +101,60 @@ def separability_scores(
                 f"training embeddings of shape {train.shape} do not fit {rows.shape[1]} dimensions"
             )
         check_ids(ids, len(y))
-        everything = _matched(rows, y, n, rng)
-        sample = everything
+        sample = _matched(rows, y, n, rng)
         if rows.shape[1] > d:
-            sample = everything @ principal_axes(train, d)
-        _check_variation(sample, resolution(rows), np.unique(y))
+            sample = sample @ principal_axes(train, d)
+        _check_variation(rows, sample, y)
     except NotComputable as reason:
         return {key: Score.missing(str(reason), n=len(np.asarray(labels))) for key in KEYS}
     # Covariances are differences of sums, which are exact only near the origin.
     sample = sample - sample.mean(axis=(0, 1))
     scores = _matched_scores(sample, halvings, rng)
+    scores["fdr_raw"] = Score.missing("Not asked for.", n=sample.shape[0] * n)
     if raw:
-        value = _raw_ratio(everything, halvings, rng)
-        chance = _raw_ratio(_permuted(everything, rng), 2, rng)
-        scores["fdr_raw"] = Score(value, n=sample.shape[0] * n, chance=chance)
-    else:
-        scores["fdr_raw"] = Score.missing("Not asked for.", n=sample.shape[0] * n)
+        scores["fdr_raw"] = raw_ratio_score(rows, y, n=n, seed=seed, halvings=halvings)
     return scores
+
+
+def raw_ratio_score(
+    features: ArrayLike, labels: ArrayLike, *, n: int, seed: int = 0, halvings: int = HALVINGS
+) -> Score:
+    """The ratio as the literature computes it: all dimensions, sets of unequal size.
+
+    `inter` is between all n images of two sources and `intra` between halves of n/2 of one, so
+    that sources which are alike score near ½. It compares with nothing and has no interval.
+
+    Args:
+        features: Shape (N, D), test embeddings.
+        labels: int (N,), the source of each; every source that occurs is judged.
+        n: Test images used of each source.
+        seed: Seed of choice, halvings and permutation.
+        halvings: Random halvings.
+
+    Returns:
+        Score; without value if a source has fewer than n images or does not vary.
+
+    Raises:
+        ValueError: If shapes do not fit or n is less than 4.
+
+    >>> rng = np.random.default_rng(0)
+    >>> score = raw_ratio_score(rng.normal(size=(240, 4)), np.repeat([0, 1, 2], 80), n=80)
+    >>> 0.3 < score.value < 0.7, 0.3 < score.chance < 0.7
+    (True, True)
+    """
+    if n < 4:
+        raise ValueError(f"halves of {n} images have no covariance; four are needed")
+    rng = np.random.default_rng(seed)
+    try:
+        rows, y = check_features(features, labels)
+        sample = _matched(rows, y, n, rng)
+        _check_variation(rows, sample, y)
+    except NotComputable as reason:
+        return Score.missing(str(reason), n=len(np.asarray(labels)))
+    sample = sample - sample.mean(axis=(0, 1))
+    value = _raw_ratio(sample, halvings, rng)
+    chance = _raw_ratio(_permuted(sample, rng), 2, rng)
+    return Score(value, n=sample.shape[0] * n, chance=chance)
 
 
 def _matched_scores(sample: Floats, halvings: int, rng: np.random.Generator) -> dict[str, Score]:
@@ -242,9 +280,7 @@ def _permuted(sample: Floats, rng: np.random.Generator) -> Floats:
     return flat[rng.permutation(len(flat))].reshape(sample.shape)
 
 
-def _matched(
-    rows: NDArray[np.generic], labels: Integers, n: int, rng: np.random.Generator
-) -> Floats:
+def _matched(rows: NDArray[Any], labels: Integers, n: int, rng: np.random.Generator) -> Floats:
     """Embeddings of n images of each source, shape (K, n, D)."""
     names, counts = np.unique(labels, return_counts=True)
     if len(names) < 2:
@@ -259,12 +295,18 @@ def _matched(
     return np.stack([finite(rows[images]) for images in chosen])
 
 
-def _check_variation(sample: Floats, smallest: float, names: Integers) -> None:
+def _check_variation(rows: NDArray[Any], sample: Floats, labels: Integers) -> None:
+    """Refuse sources whose embeddings do not vary, at all or along the axes kept."""
+    names = np.unique(labels)
     spread = np.sqrt(sample.var(axis=1).sum(axis=-1))
     size = np.sqrt((sample**2).sum(axis=-1).mean(axis=1))
-    flat = spread <= smallest * size
-    if flat.any():
+    flat = [
+        str(name)
+        for name, s, r in zip(names, spread, size, strict=True)
+        if s <= resolution(rows) * r or all_equal(rows[labels == name])
+    ]
+    if flat:
         raise NotComputable(
-            f"Embeddings of source {', '.join(str(s) for s in names[flat])} do not vary, so "
-            "distances within it are zero; leave it out."
+            f"Embeddings of source {', '.join(flat)} do not vary, so distances within it are "
+            "zero; leave it out."
         )

@@ -1,0 +1,169 @@
+"""Neighbourhoods in the embedding space itself; distances in a t-SNE picture are no evidence."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from fpbench.metrics.attribution import Ids
+from fpbench.metrics.bootstrap import REPEATS, macro_mean_interval
+from fpbench.metrics.features import all_equal, check_features, finite
+from fpbench.metrics.score import Floats, Integers, NotComputable, Score, check_ids
+
+NEIGHBOURS = 10
+_CHUNK = 512  # rows of the distance matrix held at once
+
+
+def neighbour_purity(features: ArrayLike, labels: ArrayLike, k: int = NEIGHBOURS) -> Floats:
+    """Share of each image's k nearest others that are of its source: shape (N,), in [0, 1].
+
+    Distances are Euclidean. Others at the same distance as the k-th count in equal parts, so
+    that copies of one embedding do not depend on their order.
+
+    Args:
+        features: Shape (N, D).
+        labels: int (N,).
+        k: Neighbours.
+
+    Raises:
+        ValueError: If shapes do not fit or k is not positive.
+        NotComputable: If an embedding is not finite, all are equal, or there are k or fewer
+            others.
+
+    >>> neighbour_purity([[0.0], [0.1], [5.0], [5.1], [5.2]], [0, 0, 1, 1, 1], k=1).tolist()
+    [1.0, 1.0, 1.0, 1.0, 1.0]
+    """
+    if k < 1:
+        raise ValueError(f"there is no {k}-th neighbour")
+    rows, y = _checked(features, labels)
+    if len(y) <= k:
+        raise NotComputable(f"There are {len(y)} images; {k} neighbours need more.")
+    purity = np.empty(len(y))
+    for start, squared in _squared_distances(rows):
+        images = np.arange(start, start + len(squared))
+        squared[np.arange(len(squared)), images] = np.inf
+        limit = np.partition(squared, k - 1, axis=1)[:, k - 1 : k]
+        own = y[images][:, None] == y[None, :]
+        nearer, level = squared < limit, squared == limit
+        places = k - nearer.sum(axis=1)
+        shared = (level & own).sum(axis=1) / level.sum(axis=1)
+        purity[images] = ((nearer & own).sum(axis=1) + places * shared) / k
+    return purity
+
+
+def silhouettes(features: ArrayLike, labels: ArrayLike) -> Floats:
+    """Silhouette of each image: ``(b − a) / max(a, b)``, shape (N,), in [−1, 1].
+
+    a is the mean Euclidean distance to the others of its source, b that to the images of the
+    nearest other source (Rousseeuw, 1987). An image that is alone in its source has 0.
+
+    Args:
+        features: Shape (N, D).
+        labels: int (N,).
+
+    Raises:
+        ValueError: If shapes do not fit.
+        NotComputable: If an embedding is not finite, all are equal, or there is one source.
+
+    >>> silhouettes([[0.0], [1.0], [10.0], [11.0]], [0, 0, 1, 1]).round(3).tolist()
+    [0.905, 0.895, 0.895, 0.905]
+    """
+    rows, y = _checked(features, labels)
+    names, source = np.unique(y, return_inverse=True)
+    if len(names) < 2:
+        raise NotComputable("There is one source only; a silhouette compares several.")
+    member = (source[:, None] == np.arange(len(names))).astype(np.float64)
+    counts = member.sum(axis=0)
+    result = np.zeros(len(y))
+    for start, squared in _squared_distances(rows):
+        part = source[start : start + len(squared)]
+        here = np.arange(len(part))
+        total = np.sqrt(squared) @ member
+        own = total[here, part] / np.maximum(counts[part] - 1, 1)
+        other = total / counts
+        other[here, part] = np.inf
+        nearest = other.min(axis=1)
+        larger = np.maximum(own, nearest)
+        value = np.divide(nearest - own, larger, out=np.zeros(len(part)), where=larger > 0)
+        result[start : start + len(part)] = np.where(counts[part] > 1, value, 0.0)
+    return result
+
+
+def purity_score(
+    features: ArrayLike,
+    labels: ArrayLike,
+    k: int = NEIGHBOURS,
+    *,
+    seed: int = 0,
+    repeats: int = REPEATS,
+    ids: Ids = None,
+) -> Score:
+    """Mean over sources of the mean `neighbour_purity` of their images.
+
+    Chance is ``1/K Σ_i (n_i − 1)/(N − 1)``. The interval resamples images together with their
+    purity: the others stay as the space in which it is measured.
+
+    >>> rng = np.random.default_rng(0)
+    >>> score = purity_score(rng.normal(size=(200, 5)), [0, 1] * 100)
+    >>> bool(score.ci_low < score.chance < score.ci_high)
+    True
+    """
+    y = np.asarray(labels)
+    try:
+        check_ids(ids, len(y))
+        values = neighbour_purity(features, y, k)
+        value, low, high = macro_mean_interval(values, y, seed=seed, repeats=repeats)
+    except NotComputable as reason:
+        return Score.missing(str(reason), n=len(y))
+    counts = np.unique(y, return_counts=True)[1]
+    if len(counts) < 2:
+        return Score.missing("There is one source only; all neighbours are of it.", n=len(y))
+    chance = float((counts - 1).mean() / (len(y) - 1))
+    return Score(value, low, high, n=len(y), chance=chance)
+
+
+def silhouette_score(
+    features: ArrayLike,
+    labels: ArrayLike,
+    *,
+    seed: int = 0,
+    repeats: int = REPEATS,
+    ids: Ids = None,
+) -> Score:
+    """Mean over sources of the mean of `silhouettes`; its interval is made as in `purity_score`.
+
+    There is no chance level to state: for sources that are alike it lies a little below 0.
+
+    >>> silhouette_score([[0.0], [1.0], [10.0], [11.0]] * 5, [0, 0, 1, 1] * 5).value > 0.9
+    True
+    """
+    y = np.asarray(labels)
+    try:
+        check_ids(ids, len(y))
+        values = silhouettes(features, y)
+        value, low, high = macro_mean_interval(values, y, seed=seed, repeats=repeats)
+    except NotComputable as reason:
+        return Score.missing(str(reason), n=len(y))
+    return Score(value, low, high, n=len(y))
+
+
+def _checked(features: ArrayLike, labels: ArrayLike) -> tuple[Floats, Integers]:
+    raw, y = check_features(features, labels)
+    rows = finite(raw)
+    if all_equal(raw):
+        raise NotComputable("All embeddings are equal.")
+    return rows - rows.mean(axis=0), y
+
+
+def _squared_distances(rows: NDArray[Any]) -> Iterator[tuple[int, Floats]]:
+    """Chunks of squared distances, with what is rounding set to zero."""
+    norms = (rows**2).sum(axis=1)
+    for start in range(0, len(rows), _CHUNK):
+        part = rows[start : start + _CHUNK]
+        sums = norms[start : start + _CHUNK, None] + norms[None, :]
+        squared = sums - 2 * part @ rows.T
+        squared[squared < 1e-12 * sums] = 0.0
+        yield start, squared
