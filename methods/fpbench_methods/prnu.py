@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar, Self
+from typing import TYPE_CHECKING, ClassVar, Literal, Self
 
 import numpy as np
 
 from fpbench.images import ImageSet, Source
-from fpbench.method import FitContext, Method, MethodCard, Variant
+from fpbench.method import FitContext, Method, MethodCard, MethodDeclined, Variant
 from fpbench_methods.calibration import fit_temperature, softmax
+from fpbench_methods.camera import camera_processing
 from fpbench_methods.state import load_state, save_state
 
 if TYPE_CHECKING:
@@ -30,6 +31,9 @@ class PRNU(Method):
     Args:
         levels: Wavelet levels, capped by the image size.
         sigma: Noise standard deviation that the denoiser assumes, in grey levels of 0–255.
+        denoiser: ``wavelet``, or ``nlm`` (non-local means, by scikit-image).
+        camera: Whether fingerprints and residuals are treated as those of cameras: zero-mean
+            rows and columns, then a Wiener filter of the spectrum.
     """
 
     card: ClassVar[MethodCard] = MethodCard(
@@ -51,7 +55,14 @@ class PRNU(Method):
         ),
         licence="MIT",
         version="1",
-        variants={"wavelet": Variant("wavelet-Wiener residual, plain mean, correlation")},
+        variants={
+            "wavelet": Variant("wavelet-Wiener residual, plain mean, correlation"),
+            "nlm": Variant("the residual of non-local means", {"denoiser": "nlm"}),
+            "camera": Variant(
+                "with the camera's zero-mean and Wiener steps, which erase periodic patterns",
+                {"camera": True},
+            ),
+        },
         min_size=16,
         faithful=(
             "Residual, mean per source over training images, Pearson correlation over all three "
@@ -59,24 +70,39 @@ class PRNU(Method):
             "No clipping: residuals are signed. No absolute value: an anti-correlated fingerprint "
             "does not win.",
             "No camera post-processing (zero-mean rows and columns, Wiener filter in the Fourier "
-            "domain): it is made to delete the periodic patterns that generators leave.",
+            "domain) unless the variant camera asks for it: it is made to delete the periodic "
+            "patterns that generators leave.",
         ),
         different=(
             "The paper's denoiser could not be established; this is the wavelet filter of camera "
             "PRNU practice (Daubechies-4, 4 levels where the size allows, sigma 5).",
             "Probabilities are a calibrated softmax of the correlations; the paper gives none.",
             "Budget smoke averages at most 64 training images per source.",
+            "No BM3D, whose implementation on PyPI forbids commercial use, and no DnCNN, whose "
+            "published weights are for research only.",
         ),
+        needs=('nlm: scikit-image, by pip install "fpbench[nlm]"',),
         url="https://arxiv.org/abs/1812.11842",
     )
 
-    def __init__(self, *, levels: int = 4, sigma: float = 5.0) -> None:
+    def __init__(
+        self,
+        *,
+        levels: int = 4,
+        sigma: float = 5.0,
+        denoiser: Literal["wavelet", "nlm"] = "wavelet",
+        camera: bool = False,
+    ) -> None:
         if levels < 1:
             raise ValueError(f"levels={levels}: at least one wavelet level is needed")
         if sigma <= 0:
             raise ValueError(f"sigma={sigma}: the assumed noise must be positive")
+        if denoiser not in ("wavelet", "nlm"):
+            raise ValueError(f"denoiser={denoiser!r}: use wavelet or nlm")
         self.levels = levels
         self.sigma = sigma
+        self.denoiser = denoiser
+        self.camera = camera
         self._device = "cpu"
         self._sources: tuple[Source, ...] = ()
         self._fingerprints: NDArray[np.float32] | None = None
@@ -100,14 +126,17 @@ class PRNU(Method):
         sums = np.zeros((len(self._classes), h * w * 3))
         done = 0
         for batch in train.batches(_BATCH):
-            flat = self._residuals(batch)
+            flat = self._noise(batch).reshape(len(batch), -1)
             labels = train.labels[done : done + len(batch)]
             for k in np.unique(labels):
                 sums[k] += flat[labels == k].sum(axis=0, dtype=np.float64)
             done += len(batch)
             context.progress("average residuals", done, len(train))
         counts = np.bincount(train.labels, minlength=len(self._classes))[:, None]
-        self._fingerprints = _unit_rows((sums / np.maximum(counts, 1)).astype(np.float32))
+        means = (sums / np.maximum(counts, 1)).astype(np.float32).reshape(-1, h, w, 3)
+        # A camera's fingerprint is treated after averaging, when its peaks stand out of the noise.
+        means = camera_processing(means) if self.camera else means
+        self._fingerprints = _unit_rows(means.reshape(len(means), -1))
         if len(validation):
             scores = self.correlations(validation)
             self._temperature = fit_temperature(scores, validation.labels)
@@ -117,11 +146,20 @@ class PRNU(Method):
     def _classes(self) -> range:
         return range(len(self._sources))
 
-    def _residuals(self, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
+    def _noise(self, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """X − f(X), shape (N, H, W, 3)."""
+        if self.denoiser == "nlm":
+            return _nlm_residual(pixels, self.sigma)
         from fpbench.compute.residuals import wavelet_residual
 
         found = wavelet_residual(pixels, levels=self.levels, sigma=self.sigma, device=self._device)
-        return np.asarray(found, np.float32).reshape(len(pixels), -1)
+        return np.asarray(found, np.float32)
+
+    def _residuals(self, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """What is correlated with the fingerprints, shape (N, H·W·3)."""
+        found = self._noise(pixels)
+        found = camera_processing(found) if self.camera else found
+        return found.reshape(len(pixels), -1)
 
     def embed(self, images: ImageSet) -> NDArray[np.float32]:
         """Residuals, centred and scaled to unit length: shape (N, H·W·3)."""
@@ -175,14 +213,21 @@ class PRNU(Method):
 
     def save(self, folder: Path) -> None:
         """Write fingerprints, temperature and parameters."""
-        facts = {"levels": self.levels, "sigma": self.sigma, "temperature": self._temperature}
+        facts = {
+            "levels": self.levels,
+            "sigma": self.sigma,
+            "denoiser": self.denoiser,
+            "camera": self.camera,
+            "temperature": self._temperature,
+        }
         save_state(folder, "prnu", {"fingerprints": self._fitted()}, facts, self._sources)
 
     @classmethod
     def load(cls, folder: Path) -> Self:
         """Read what `save` wrote; runs on the CPU."""
         arrays, facts, sources = load_state(folder, "prnu")
-        method = cls(levels=facts["levels"], sigma=facts["sigma"])
+        names = ("levels", "sigma", "denoiser", "camera")
+        method = cls(**{name: facts[name] for name in names})
         method._fingerprints = arrays["fingerprints"]
         method._temperature = facts["temperature"]
         method._sources = sources
@@ -195,3 +240,26 @@ def _unit_rows(rows: NDArray[np.float32]) -> NDArray[np.float32]:
     norms = np.linalg.norm(centred, axis=1, keepdims=True)
     unit: NDArray[np.float32] = centred / np.where(norms > 0, norms, 1)
     return unit
+
+
+def _nlm_residual(pixels: NDArray[np.uint8], sigma: float) -> NDArray[np.float32]:
+    """X minus its non-local means: patches of 5, a search window of 13, bandwidth h = σ.
+
+    Raises:
+        MethodDeclined: If scikit-image is not installed.
+    """
+    try:
+        from skimage.restoration import denoise_nl_means
+    except ImportError as error:
+        raise MethodDeclined(
+            'prnu:nlm needs scikit-image; install it with: pip install "fpbench[nlm]"'
+        ) from error
+    images = pixels.astype(np.float32)
+    residual = np.empty_like(images)
+    for number, image in enumerate(images):
+        clean = denoise_nl_means(
+            image, patch_size=5, patch_distance=6, h=sigma, sigma=sigma, channel_axis=-1,
+            preserve_range=True,
+        )  # fmt: skip
+        residual[number] = image - clean
+    return residual

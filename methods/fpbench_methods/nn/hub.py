@@ -37,6 +37,30 @@ def hub_file(repository: str, name: str) -> Path:
         raise OSError(str(error)) from error
 
 
+def url_file(address: str, digest: str) -> Path:
+    """A file at an https address, from torch's cache of downloads where it is there.
+
+    Args:
+        address: Where it is published.
+        digest: The beginning of its SHA-256, checked after the download.
+
+    Raises:
+        OSError: If the file is not in the cache and cannot be downloaded, or is another.
+    """
+    import torch
+
+    path = Path(torch.hub.get_dir()) / "checkpoints" / address.rsplit("/", 1)[-1]
+    if path.is_file():
+        return path
+    check_connection(address)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        torch.hub.download_url_to_file(address, str(path), digest, progress=False)
+    except RuntimeError as error:  # another digest
+        raise OSError(str(error)) from error
+    return path
+
+
 def check_connection(address: str) -> None:
     """Raise at once if the host of an https address cannot be reached.
 

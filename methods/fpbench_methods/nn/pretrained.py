@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from fpbench.errors import BadInput
 from fpbench.method import MethodDeclined
-from fpbench_methods.nn.hub import hub_file
+from fpbench_methods.nn.hub import hub_file, url_file
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
@@ -48,17 +48,37 @@ def create_timm(
         return untrained
     if weights is not None:
         return _with_weights(name, Path(weights), options)
-    repository = timm.get_pretrained_cfg(name).hf_hub_id
+    cfg = timm.get_pretrained_cfg(name)
+    repository, address = getattr(cfg, "hf_hub_id", None), getattr(cfg, "url", None)
+    if repository:
+        command = f"hf download {repository} {_FILE}"
+    elif address:
+        command = f"curl --location --output FILE {address}"
+    else:
+        raise BadInput(f"timm knows no weights of {name}; name a file with --set weights=FILE.")
     try:
-        path = hub_file(repository, _FILE)
+        path = (
+            hub_file(str(repository), _FILE)
+            if repository
+            else url_file(str(address), _digest(str(address)))
+        )
     except OSError as error:
-        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
-        raise MethodDeclined(
-            f"The weights of {name} cannot be had here ({reason}). With a connection, run: "
-            f"hf download {repository} {_FILE}; or name a file that holds them with "
-            f"--set weights=FILE{scratch}."
-        ) from error
+        raise declined(name, error, command, scratch) from error
     return _with_weights(name, path, options)
+
+
+def declined(name: str, error: OSError, command: str, otherwise: str = "") -> MethodDeclined:
+    """What to tell a user whose machine cannot fetch the weights of `name`."""
+    reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+    return MethodDeclined(
+        f"The weights of {name} cannot be had here ({reason}). With a connection, run: {command}; "
+        f"or name a file that holds them with --set weights=FILE{otherwise}."
+    )
+
+
+def _digest(address: str) -> str:
+    """The beginning of the hash that torch's convention puts at the end of a file's name."""
+    return address.rsplit("-", 1)[-1].partition(".")[0]
 
 
 def _with_weights(name: str, path: Path, options: dict[str, Any]) -> nn.Module:
@@ -68,6 +88,8 @@ def _with_weights(name: str, path: Path, options: dict[str, Any]) -> nn.Module:
     heads = bare.default_cfg.get("classifier", "")
     heads = (heads,) if isinstance(heads, str) else tuple(heads)
     for key, value in bare.state_dict().items():
+        if key.endswith("num_batches_tracked"):  # older files lack it, and torch allows that
+            continue
         if any(head and key.startswith(f"{head}.") for head in heads):
             continue
         if key not in tensors or tensors[key].shape != value.shape:

@@ -1,0 +1,65 @@
+"""A floor: logistic regression on the log-cosine spectrum of the grey image."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, ClassVar
+
+import numpy as np
+
+from fpbench.method import Budget, MethodCard, Variant
+from fpbench_methods.classifiers import Classifier, LogisticRegression
+from fpbench_methods.features import FeatureMethod
+from fpbench_methods.grey import luminance
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+
+class LogDCT(FeatureMethod):
+    """log(|DCT2| + 1e-12) of the grey image, standardised, and a linear classifier.
+
+    What a method gains over this it does not owe to spectra alone.
+
+    Args:
+        c: Inverse strength of the L2 penalty.
+    """
+
+    card: ClassVar[MethodCard] = MethodCard(
+        name="logdct",
+        title="Floor: logistic regression on the log-cosine spectrum",
+        authors="The fpbench maintainers",
+        year=2026,
+        citation=(
+            "@inproceedings{frank2020leveraging,\n"
+            "  title = {Leveraging Frequency Analysis for Deep Fake Image Recognition},\n"
+            '  author = {Frank, Joel and Eisenhofer, Thorsten and Sch{\\"o}nherr, Lea and'
+            " Fischer, Asja and Kolossa, Dorothea and Holz, Thorsten},\n"
+            "  booktitle = {International Conference on Machine Learning},\n"
+            "  year = {2020},\n"
+            "  eprint = {2003.08685}\n"
+            "}"
+        ),
+        licence="MIT",
+        version="1",
+        variants={"grey": Variant("grey image, fixed penalty")},
+        min_size=2,
+        faithful=("No paper's method: a floor that every method should stand above.",),
+        different=("frank is the published relative: colour, a network, early stopping.",),
+        url="https://arxiv.org/abs/2003.08685",
+    )
+
+    def __init__(self, *, c: float = 0.01) -> None:
+        if not c > 0:
+            raise ValueError(f"c={c}: the inverse strength of the penalty must be positive")
+        self.c = c
+
+    def features(self, pixels: NDArray[np.uint8]) -> NDArray[np.floating]:
+        """The H·W logarithms of each image."""
+        from fpbench.compute.spectra import log_dct
+
+        grey = luminance(pixels) / np.float32(255)
+        return log_dct(grey, device=self._device).reshape(len(pixels), -1)
+
+    def make_classifier(self, budget: Budget) -> Classifier:
+        """Multinomial logistic regression."""
+        return LogisticRegression((self.c,))

@@ -1,0 +1,85 @@
+"""A floor: the shares of the sources among the training images, whatever the image."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, ClassVar, Self
+
+import numpy as np
+
+from fpbench.images import ImageSet, Source
+from fpbench.method import FitContext, Method, MethodCard, Variant
+from fpbench_methods.state import load_state, save_state
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+
+class Majority(Method):
+    """Gives every image the training shares of the sources; the commonest source wins."""
+
+    card: ClassVar[MethodCard] = MethodCard(
+        name="majority",
+        title="Floor: the commonest source",
+        authors="The fpbench maintainers",
+        year=2026,
+        citation=(
+            "@misc{fpbench,\n"
+            "  title = {fpbench: a benchmark suite for fingerprints of generative models},\n"
+            "  author = {{The fpbench maintainers}},\n"
+            "  year = {2026}\n"
+            "}"
+        ),
+        licence="MIT",
+        version="1",
+        variants={"shares": Variant("training shares as probabilities")},
+        min_size=1,
+        faithful=("No paper's method: what can be had without looking at an image.",),
+    )
+
+    def __init__(self) -> None:
+        self._sources: tuple[Source, ...] = ()
+        self._shares: NDArray[np.float32] | None = None
+
+    def fit(
+        self,
+        train: ImageSet,
+        *,
+        reference: ImageSet,
+        validation: ImageSet,
+        context: FitContext,
+    ) -> Self:
+        """Count the labels."""
+        counts = np.bincount(train.labels, minlength=len(train.sources)).astype(np.float64)
+        self._sources = train.sources
+        self._shares = (counts / counts.sum()).astype(np.float32)
+        return self
+
+    def embed(self, images: ImageSet) -> NDArray[np.float32]:
+        """Zeros of shape (N, 1): no image differs from another."""
+        return np.zeros((len(images), 1), np.float32)
+
+    def predict_proba(self, images: ImageSet) -> NDArray[np.float32]:
+        """The training shares, once per image."""
+        return np.tile(self._fitted(), (len(images), 1))
+
+    def _fitted(self) -> NDArray[np.float32]:
+        if self._shares is None:
+            raise ValueError("majority is not fitted; call fit first")
+        return self._shares
+
+    def parameter_count(self) -> int | None:
+        """One share per source."""
+        return None if self._shares is None else len(self._shares)
+
+    def save(self, folder: Path) -> None:
+        """Write the shares."""
+        save_state(folder, "majority", {"shares": self._fitted()}, {}, self._sources)
+
+    @classmethod
+    def load(cls, folder: Path) -> Self:
+        """Read what `save` wrote."""
+        arrays, _, sources = load_state(folder, "majority")
+        method = cls()
+        method._shares, method._sources = arrays["shares"], sources
+        return method
