@@ -12,7 +12,7 @@ import fpbench
 import fpbench_methods
 
 LAYERS = (
-    {"cli"},
+    {"cli", "__main__"},
     {"leaderboard", "runs"},
     {"conformance", "datasets", "zoo", "plots", "registry"},
     {"metrics", "compute"},

@@ -16,6 +16,13 @@ _COMMANDS = {
     "run": ("fpbench.cli.run", "run", "Score methods on datasets."),
     "methods": ("fpbench.cli.methods", "methods", "List and describe methods."),
     "data": ("fpbench.cli.data", "data", "List, describe and build GM datasets."),
+    "leaderboard": (
+        "fpbench.cli.leaderboard",
+        "leaderboard",
+        "Build, check and publish boards from records.",
+    ),
+    "submit": ("fpbench.cli.submit", "submit", "Take finished runs to the leaderboards."),
+    "verify": ("fpbench.cli.verify", "verify", "Follow a record, and run its job again."),
 }
 """Name to module, attribute and one-line help, so that --help imports no subcommand."""
 

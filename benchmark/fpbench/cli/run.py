@@ -10,9 +10,12 @@ from typing import TYPE_CHECKING, Any
 import click
 
 if TYPE_CHECKING:
+    from rich.console import Console
+
     from fpbench.runs.job import JobSpec
     from fpbench.runs.record import Record
 
+_WIDTH = 120
 _NAMED_SCORES = (
     ("accuracy", "accuracy, generators only"),
     ("accuracy_with_real", "accuracy, Real included"),
@@ -116,10 +119,16 @@ def run(
         sys.exit(1)
 
 
+def _console() -> Console:
+    """A console as wide as the terminal, and wide enough for a row where there is none."""
+    from rich.console import Console
+
+    return Console(highlight=False, width=None if sys.stdout.isatty() else _WIDTH)
+
+
 def _show(spec: JobSpec, record: Record, folder: Path) -> None:
     """Print one job's scores, and where its files lie."""
     from rich import box
-    from rich.console import Console
     from rich.table import Table
 
     table = Table(title=spec.title, box=box.SIMPLE_HEAD, title_justify="left")
@@ -135,7 +144,7 @@ def _show(spec: JobSpec, record: Record, folder: Path) -> None:
         interval = "" if score.ci_low is None else f"{score.ci_low:.3f} - {score.ci_high:.3f}"
         chance = "" if score.chance is None else f"{score.chance:.3f}"
         table.add_row(name, f"{score.value:.3f}", interval, chance, str(score.n))
-    console = Console(highlight=False, soft_wrap=True)
+    console = _console()
     console.print(table)
     cost = record.cost
     if cost is not None:
@@ -154,7 +163,6 @@ def _show(spec: JobSpec, record: Record, folder: Path) -> None:
 def _compare(records: list[tuple[JobSpec, Record]]) -> None:
     """Print one row a job, so that several can be read together."""
     from rich import box
-    from rich.console import Console
     from rich.table import Table
 
     table = Table(title="All jobs", box=box.SIMPLE_HEAD, title_justify="left")
@@ -173,4 +181,4 @@ def _compare(records: list[tuple[JobSpec, Record]]) -> None:
         chance = "" if head.chance is None else f"{head.chance:.3f}"
         seconds = "" if record.cost is None else f"{record.cost.total_seconds:.0f}"
         table.add_row(spec.title, cells[0], interval, chance, cells[1], cells[2], seconds)
-    Console(highlight=False, soft_wrap=True).print(table)
+    _console().print(table)

@@ -1,0 +1,122 @@
+"""``fpbench leaderboard``: boards from records, checked, as a site, published."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+if TYPE_CHECKING:
+    from fpbench.leaderboard.collect import Problem
+
+_root = click.option(
+    "--root", type=click.Path(path_type=Path), default=Path("leaderboards"), show_default=True,
+    help="The leaderboards' folder.",
+)  # fmt: skip
+_json = click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
+
+
+@click.group()
+def leaderboard() -> None:
+    """Build, check and publish boards from records."""
+
+
+def _tell(problems: Iterable[Problem]) -> None:
+    for problem in problems:
+        click.echo(f"Problem: {problem}", err=True)
+
+
+@leaderboard.command("build")
+@_root
+def build_boards(root: Path) -> None:
+    """Make the Markdown boards from all records; ends with 1 if a record could not be used."""
+    from fpbench.leaderboard.build import build
+
+    files, problems = build(root)
+    _tell(problems)
+    for path in files:
+        click.echo(path)
+    if problems:
+        sys.exit(1)
+
+
+@leaderboard.command("check")
+@_root
+@click.option("--since", metavar="REVISION", default=None,
+              help="A git revision: score again, and look for drift in, only what changed since.")  # fmt: skip
+@click.option("--rescore/--no-rescore", default=True, help="Score stored predictions again.")
+@_json
+def check_boards(root: Path, since: str | None, rescore: bool, as_json: bool) -> None:
+    """Check records, boards and scores; ends with 1 if anything is wrong."""
+    from fpbench.cli.progress import progress_bars
+    from fpbench.leaderboard.check import check
+
+    with progress_bars("leaderboard check") as progress:
+        report = check(root, since=since, rescore=rescore, progress=progress)
+    if as_json:
+        document = {
+            "records": report.records,
+            "rescored": report.rescored,
+            "changed": None if report.changed is None else [e.link for e in report.changed],
+            "problems": [{"where": p.where, "message": p.message} for p in report.problems],
+        }
+        click.echo(json.dumps(document, indent=2))
+    else:
+        _tell(report.problems)
+        changed = "" if report.changed is None else f", {len(report.changed)} changed"
+        click.echo(
+            f"{report.records} records{changed}, {report.rescored} scored again, "
+            f"{len(report.problems)} problems"
+        )
+    if report.problems:
+        sys.exit(1)
+
+
+@leaderboard.command("packages")
+@_root
+@click.option("--since", metavar="REVISION", default=None, help="Only of records changed since.")
+def list_packages(root: Path, since: str | None) -> None:
+    """Print the packages whose methods have records, as NAME==VERSION."""
+    from fpbench.leaderboard.check import check, packages_of
+    from fpbench.leaderboard.collect import collect
+
+    entries = collect(root).entries
+    if since is not None:
+        entries = check(root, since=since, rescore=False).changed or ()
+    for package in packages_of(entries):
+        click.echo(package)
+
+
+@leaderboard.command("site")
+@_root
+@click.option("--out", type=click.Path(path_type=Path), required=True, help="Folder of the site.")
+def make_site(root: Path, out: Path) -> None:
+    """Make the static site: open index.html in it, or put the folder on any server."""
+    from fpbench.leaderboard.site.write import write_site
+
+    pages, problems = write_site(root, out)
+    _tell(problems)
+    click.echo(f"{out / 'index.html'} and {pages - 1} more pages")
+    if problems:
+        sys.exit(1)
+
+
+@leaderboard.command("publish")
+@_root
+@click.option("--to", "target", required=True, metavar="DIR|spaces/OWNER/NAME",
+              help="A folder, or a static Space on the Hub.")  # fmt: skip
+@click.option("--hub-dataset", "mapping", multiple=True, metavar="DATASET=OWNER/NAME",
+              help="Hub id of a dataset, for eval.yaml and .eval_results; may be repeated.")  # fmt: skip
+def publish_site(root: Path, target: str, mapping: tuple[str, ...]) -> None:
+    """Publish the site with downloads, and results in the Hub's benchmark format."""
+    from fpbench.leaderboard.publish import publish
+
+    address, problems = publish(root, target, mapping)
+    _tell(problems)
+    click.echo(address)
+    if problems:
+        sys.exit(1)

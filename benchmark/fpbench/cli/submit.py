@@ -1,0 +1,64 @@
+"""``fpbench submit``: take finished runs to the leaderboards."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+
+@click.command()
+@click.argument("runs", nargs=-1, required=True, type=click.Path(path_type=Path, exists=True))
+@click.option("--root", type=click.Path(path_type=Path), default=Path("leaderboards"),
+              show_default=True, help="The leaderboards' folder.")  # fmt: skip
+@click.option("--hub", "repository", metavar="OWNER/NAME", default=None,
+              help="Open a pull request on this Hub dataset instead of writing files.")  # fmt: skip
+@click.option("--dry-run", is_flag=True, help="Validate and show, send nothing.")
+@click.option("--yes", is_flag=True, help="Do not ask before opening a pull request.")
+def submit(
+    runs: tuple[Path, ...], root: Path, repository: str | None, dry_run: bool, yes: bool
+) -> None:
+    """Validate RUNS, show what would be sent, and put it where boards are made.
+
+    A RUN is a run's folder, its record.json, or a folder of runs. Nothing is written unless all
+    are valid.
+    """
+    from fpbench.cli.progress import progress_bars
+    from fpbench.leaderboard.submit import find_records, open_pull_request, prepare, write
+
+    paths = find_records(runs)
+    prepared = []
+    with progress_bars("submit") as progress:
+        for position, path in enumerate(paths, start=1):
+            prepared.append(prepare(path, root))
+            progress("validate", position, len(paths))
+    for submission in prepared:
+        record = submission.record
+        score = record.scores.get("accuracy")
+        value = record.status if score is None or score.value is None else f"{score.value:.3f}"
+        click.echo(
+            f"{record.method.name}:{record.method.variant} on {record.dataset.name}, seed "
+            f"{record.protocol.seed}, budget {record.protocol.budget}: {value} "
+            f"({submission.state})"
+        )
+        for note in submission.notes:
+            click.echo(f"  Note: {note}", err=True)
+        if submission.state == "new":
+            for name, content in sorted(submission.files.items()):
+                click.echo(f"  {name}  {len(content):,} bytes")
+    fresh = [submission for submission in prepared if submission.state == "new"]
+    total = sum(submission.size for submission in fresh)
+    click.echo(f"{len(fresh)} new results, {total:,} bytes in all")
+    if dry_run or not fresh:
+        return
+    if repository is not None:
+        if not yes:
+            click.confirm(f"Open a pull request on {repository}?", abort=True, err=True)
+        click.echo(open_pull_request(fresh, repository))
+        return
+    for submission in fresh:
+        write(submission, root)
+    click.echo(
+        f"Written below {root / 'results'}. Next: fpbench leaderboard build --root {root}, "
+        f"fpbench leaderboard check --root {root}, then commit {root} and open a pull request."
+    )
