@@ -1,0 +1,1 @@
+"""Boards: tables made from records, published anywhere, verified by anyone."""

@@ -1,0 +1,211 @@
+"""From records to boards: one board a dataset, in sections of rows that compare."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from fpbench.leaderboard.collect import Collection, Entry, Problem
+from fpbench.leaderboard.layout import folder_name
+from fpbench.leaderboard.pairs import Pairs, compare_all
+from fpbench.leaderboard.rows import Row, Section, configuration, current, grouped, make_row
+from fpbench.metrics.ranking import ranks_that_tie
+from fpbench.runs.record import DatasetEntry, Record
+
+BUDGETS = ("full", "small", "smoke")
+"""In the order of a board: the most telling first."""
+
+
+@dataclass(frozen=True)
+class Board:
+    """All that is known of one revision of one dataset.
+
+    Attributes:
+        name: Name of the dataset.
+        folder: What its files are called.
+        dataset: The dataset as its newest record states it.
+        sections: Rows that compare with each other.
+        declined: Newest record of each configuration that was declined and never finished.
+        controls: Records of null controls, which must land at chance.
+        older: Revisions whose records are no longer shown, with their number.
+    """
+
+    name: str
+    folder: str
+    dataset: DatasetEntry
+    sections: tuple[Section, ...]
+    declined: tuple[Entry, ...] = ()
+    controls: tuple[Entry, ...] = ()
+    older: tuple[tuple[str, int], ...] = ()
+
+    @property
+    def shortcut(self) -> float | None:
+        """Balanced accuracy of the dataset's shortcut probe, where it was audited."""
+        return self.dataset.shortcut
+
+    @property
+    def shortcut_beats_chance(self) -> bool:
+        """Whether the probe is above chance by more than test images vary (95 %, binomial)."""
+        if self.shortcut is None:
+            return False
+        images = sum(s.test for s in self.dataset.sources if s.family != "Real")
+        deviation = math.sqrt(self.chance * (1 - self.chance) / max(1, images))
+        return self.shortcut > self.chance + 1.96 * deviation
+
+    @property
+    def chance_with_real(self) -> float:
+        """What guessing scores among all sources, Real included."""
+        return 1 / max(1, len(self.dataset.sources))
+
+    @property
+    def chance(self) -> float:
+        """What guessing scores among generators."""
+        generators = [s for s in self.dataset.sources if s.family != "Real"]
+        return 1 / max(1, len(generators))
+
+
+def make_boards(collection: Collection) -> tuple[list[Board], list[Problem]]:
+    """Boards of all datasets, by name, and the problems met on the way."""
+    problems: list[Problem] = []
+    boards = []
+    by_dataset = grouped(collection.entries, lambda e: e.record.dataset.name)
+    for name in sorted(by_dataset):
+        boards.append(_board(name, by_dataset[name], problems))
+    return boards, problems
+
+
+def _board(name: str, entries: Sequence[Entry], problems: list[Problem]) -> Board:
+    ordered = sorted(entries, key=lambda e: (e.record.created, e.record.job))
+    newest = ordered[-1].record
+    shown = [e for e in entries if e.record.dataset.content_hash == newest.dataset.content_hash]
+    past = [e for e in entries if e.record.dataset.content_hash != newest.dataset.content_hash]
+    older = grouped(past, lambda e: e.record.dataset.revision)
+    runs = [e for e in shown if e.record.protocol.control == "none"]
+    done = [e for e in runs if e.record.status == "done"]
+    sections = []
+    kinds = grouped(done, _kind)
+    for kind in sorted(kinds, key=lambda k: (BUDGETS.index(k[0]), k[1] or 0, -k[2])):
+        section = _section(kind, current(kinds[kind]), problems)
+        if section.rows:
+            sections.append(section)
+    return Board(
+        name=name,
+        folder=folder_name(name),
+        dataset=_dataset(shown, newest),
+        sections=tuple(sections),
+        declined=tuple(_declined(runs)),
+        controls=tuple(
+            sorted(
+                (e for e in shown if e.record.protocol.control != "none"
+                 and e.record.status == "done"),
+                key=lambda e: (configuration(e), e.record.protocol.seed, e.record.job),
+            )
+        ),
+        older=tuple((revision, len(older[revision])) for revision in sorted(older)),
+    )  # fmt: skip
+
+
+def _kind(entry: Entry) -> tuple[str, int | None, int]:
+    protocol = entry.record.protocol
+    return protocol.budget, protocol.folds, protocol.scoring
+
+
+def _dataset(shown: Iterable[Entry], newest: Record) -> DatasetEntry:
+    """The newest description, with the newest audit that any record knows of."""
+    audited = [e for e in shown if e.record.dataset.shortcut is not None]
+    if newest.dataset.shortcut is not None or not audited:
+        return newest.dataset
+    last = max(audited, key=lambda e: (e.record.created, e.record.job))
+    return newest.dataset.model_copy(update={"shortcut": last.record.dataset.shortcut})
+
+
+def _declined(runs: Sequence[Entry]) -> list[Entry]:
+    """Of each configuration and budget that never finished, the newest refusal."""
+
+    def what(entry: Entry) -> tuple[tuple[str, str, str], str]:
+        return configuration(entry), entry.record.protocol.budget
+
+    finished = {what(e) for e in runs if e.record.status == "done"}
+    refused = grouped((e for e in runs if e.record.status == "declined"), what)
+    return [
+        max(refused[key], key=lambda e: (e.record.created, e.record.job))
+        for key in sorted(refused)
+        if key not in finished
+    ]
+
+
+def _section(
+    kind: tuple[str, int | None, int], entries: Sequence[Entry], problems: list[Problem]
+) -> Section:
+    budget, folds, scoring = kind
+    made = (make_row(members, problems) for members in grouped(entries, configuration).values())
+    rows = [row for row in made if row is not None]
+    rows = _same_images(rows, problems)
+    rows, pairs = _ranked(rows)
+    order = sorted(range(len(rows)), key=lambda i: _position(rows[i]))
+    paired = [i for i in order if rows[i].judged is not None]
+    if pairs is not None:
+        # Pairs come in the order of the rows that have predictions, before sorting.
+        before = [i for i, row in enumerate(rows) if row.judged is not None]
+        chosen = np.asarray([before.index(i) for i in paired])
+        grid = np.ix_(chosen, chosen)
+        pairs = Pairs(
+            pairs.difference[grid],
+            pairs.halfwidth[grid],
+            pairs.p_value[grid],
+            pairs.corrected[grid],
+            pairs.mcnemar[grid],
+        )
+    sorted_rows = tuple(rows[i] for i in order)
+    positions = tuple(order.index(i) for i in paired)
+    return Section(budget, folds, scoring, sorted_rows, pairs, positions)
+
+
+def _position(row: Row) -> tuple[float, float, str]:
+    rank = float("inf") if row.rank is None else row.rank
+    return rank, -(row.value if row.value is not None else -float("inf")), row.label
+
+
+def _same_images(rows: Sequence[Row], problems: list[Problem]) -> list[Row]:
+    """Take predictions from rows that judged other images than most rows did."""
+    kinds = grouped(
+        (row for row in rows if row.judged is not None),
+        lambda row: (row.judged.ids.tobytes(), row.judged.labels.tobytes()) if row.judged else None,
+    )
+    if len(kinds) < 2:
+        return list(rows)
+    usual = max(kinds.values(), key=len)
+    kept = {id(row) for row in usual}
+    checked = []
+    for row in rows:
+        if row.judged is None or id(row) in kept:
+            checked.append(row)
+            continue
+        problems.append(
+            Problem(row.entries[0].link, "judged other test images than the rows it stands with.")
+        )
+        checked.append(replace(row, judged=None, unranked="judged other images"))
+    return checked
+
+
+def _ranked(rows: Sequence[Row]) -> tuple[list[Row], Pairs | None]:
+    """Rows with ranks by the headline score; rows without comparable predictions have none."""
+    chosen = [i for i, row in enumerate(rows) if row.judged is not None and row.value is not None]
+    unjudged = [
+        replace(row, judged=None, unranked=row.unranked or "no accuracy")
+        if row.value is None
+        else row
+        for row in rows
+    ]
+    if not chosen:
+        return unjudged, None
+    parts = [judged for i in chosen if (judged := rows[i].judged) is not None]
+    pairs = compare_all(np.stack([part.correct for part in parts]), parts[0].labels)
+    ranks = ranks_that_tie([rows[i].value for i in chosen], pairs.p_value)
+    ranked = list(unjudged)
+    for i, rank in zip(chosen, ranks, strict=True):
+        ranked[i] = replace(rows[i], rank=rank)
+    return ranked, pairs

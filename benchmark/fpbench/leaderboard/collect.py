@@ -1,0 +1,180 @@
+"""Gathers records from a leaderboards' folder; what cannot be used is named, the rest goes on."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from fpbench.errors import BadInput
+from fpbench.leaderboard.claims import check_files, check_job
+from fpbench.leaderboard.layout import CARD, RESULTS, record_path
+from fpbench.leaderboard.methodcard import PublishedCard, read_card
+from fpbench.leaderboard.schema import load_record
+from fpbench.runs.record import Record
+
+
+@dataclass(frozen=True)
+class Problem:
+    """Something that keeps a record, card or board from being right.
+
+    Attributes:
+        where: Path relative to the leaderboards' folder.
+        message: What is wrong and what to do.
+    """
+
+    where: str
+    message: str
+
+    def __str__(self) -> str:
+        named = self.message.startswith(self.where)
+        return self.message if named else f"{self.where}: {self.message}"
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One record on its way to a board.
+
+    Attributes:
+        record: The record.
+        path: Its file.
+        link: Its path relative to the leaderboards' folder.
+    """
+
+    record: Record
+    path: Path
+    link: str
+
+    @property
+    def package(self) -> str:
+        """Name of the distribution that registers the method, without its version."""
+        return self.record.method.package.partition(" ")[0]
+
+
+@dataclass(frozen=True)
+class Collection:
+    """All records of a leaderboards' folder.
+
+    Attributes:
+        root: The leaderboards' folder.
+        entries: Records that can stand on a board, by path.
+        cards: Method cards by name of the method, of each the one beside its newest record.
+        problems: What was left out, and why.
+    """
+
+    root: Path
+    entries: tuple[Entry, ...]
+    cards: dict[str, PublishedCard] = field(default_factory=dict)
+    problems: tuple[Problem, ...] = ()
+
+
+def collect(root: Path) -> Collection:
+    """Read all records below ``root/results``.
+
+    Records are left out, each with a `Problem`, if they are malformed, lie in a place that is not
+    theirs, name files that are missing or changed, claim a job that another record claims, or
+    are of a method whose name two packages claim.
+
+    Raises:
+        BadInput: If `root` is no folder.
+    """
+    if not root.is_dir():
+        raise BadInput(f"There is no folder {root}; name the leaderboards' folder with --root.")
+    problems: list[Problem] = []
+    entries: list[Entry] = []
+    results = root / RESULTS
+    for path in sorted(results.rglob("*.json")):
+        link = path.relative_to(root).as_posix()
+        try:
+            entries.append(Entry(_placed(root, path), path, link))
+        except BadInput as error:
+            problems.append(Problem(link, _relative(str(error), root)))
+    entries = _distinct(entries, problems)
+    entries = _unclaimed(entries, problems)
+    cards = _cards(root, entries, problems)
+    return Collection(root, tuple(entries), cards, tuple(problems))
+
+
+def _cards(root: Path, entries: list[Entry], problems: list[Problem]) -> dict[str, PublishedCard]:
+    """The card beside the newest record of each method."""
+    cards: dict[str, PublishedCard] = {}
+    seen: dict[Path, PublishedCard | None] = {}
+    for entry in sorted(entries, key=lambda e: (e.record.created, e.link)):
+        path = entry.path.parent / CARD
+        if path not in seen:
+            seen[path] = None
+            try:
+                seen[path] = read_card(path)
+            except BadInput as error:
+                link = path.relative_to(root).as_posix()
+                problems.append(Problem(link, _relative(str(error), root)))
+        card = seen[path]
+        if card is not None:
+            cards[entry.record.method.name] = card
+    return cards
+
+
+def _placed(root: Path, path: Path) -> Record:
+    """The record at `path`, if it lies where it belongs and its files are what it says."""
+    if path.is_symlink() or not path.resolve().is_relative_to(root.resolve()):
+        raise BadInput(f"{path} is a link or leads out of the folder; commit the file itself.")
+    record = load_record(path)
+    belongs = record_path(root, record)
+    if belongs != path:
+        raise BadInput(
+            f"{path} is a record of {belongs.relative_to(root).as_posix()}; move it there, or run "
+            "`fpbench submit`, which does."
+        )
+    check_job(record, path)
+    if record.status == "failed":
+        raise BadInput(f"{path} is of a failed job, which is no result: {record.reason}")
+    if record.status == "done":
+        check_files(record, path)
+    return record
+
+
+def _relative(message: str, root: Path) -> str:
+    return message.replace(f"{root.as_posix()}/", "")
+
+
+def _distinct(entries: list[Entry], problems: list[Problem]) -> list[Entry]:
+    """The first record of each job; the others become problems."""
+    kept: dict[str, Entry] = {}
+    for entry in entries:
+        first = kept.setdefault(entry.record.job, entry)
+        if first is not entry:
+            problems.append(
+                Problem(
+                    entry.link,
+                    f"claims the job {entry.record.job}, as {first.link} does; delete one of them.",
+                )
+            )
+    return list(kept.values())
+
+
+def _unclaimed(entries: list[Entry], problems: list[Problem]) -> list[Entry]:
+    """Entries whose method's name is claimed by one package only."""
+    packages = _grouped(entries, lambda e: e.record.method.name, lambda e: e.package)
+    kept = []
+    for entry in entries:
+        claimants = packages[entry.record.method.name]
+        if len(claimants) == 1:
+            kept.append(entry)
+        else:
+            problems.append(
+                Problem(
+                    entry.link,
+                    f"the method {entry.record.method.name!r} is claimed by the packages "
+                    f"{' and '.join(sorted(claimants))}; one of them must rename it.",
+                )
+            )
+    return kept
+
+
+def _grouped(
+    entries: Iterable[Entry], key: Callable[[Entry], str], value: Callable[[Entry], str]
+) -> dict[str, set[str]]:
+    groups: dict[str, set[str]] = {}
+    for entry in entries:
+        groups.setdefault(key(entry), set()).add(value(entry))
+    return groups

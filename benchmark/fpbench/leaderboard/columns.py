@@ -1,0 +1,200 @@
+"""The columns of boards: which scores, in which tables, how they are read and printed."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from fpbench.leaderboard.rows import Cost, Row
+from fpbench.metrics.score import Score
+
+
+@dataclass(frozen=True)
+class Column:
+    """One score as a column.
+
+    Attributes:
+        key: Key in the record.
+        title: Heading.
+        hint: One sentence on what it asks.
+        digits: Decimals.
+        better: ``higher``, ``lower`` or ``neither``.
+    """
+
+    key: str
+    title: str
+    hint: str
+    digits: int = 3
+    better: str = "higher"
+
+
+@dataclass(frozen=True)
+class Group:
+    """Columns of one table.
+
+    Attributes:
+        key: Short name, e.g. for links.
+        title: Heading.
+        note: How to read it.
+        columns: Its columns.
+    """
+
+    key: str
+    title: str
+    note: str
+    columns: tuple[Column, ...]
+
+
+ATTRIBUTION = Group(
+    "attribution",
+    "Attribution of single images",
+    "Balanced accuracy of naming the source of one image. The headline leaves Real out: a method "
+    "gains nothing by telling real from generated images.",
+    (
+        Column("accuracy", "accuracy", "Balanced accuracy among generators: the headline."),
+        Column("accuracy_with_real", "with Real", "Balanced accuracy, Real being a source too."),
+        Column("auc", "AUC", "Area under the ROC curve, one generator against the rest, mean."),
+        Column("auc_with_real", "AUC with Real", "The same, Real being a source too."),
+        Column("auc_real", "AUC real", "Area under the ROC curve, real against generated."),
+        Column("probe_accuracy", "probe", "Accuracy of the common probe on the fingerprints."),
+    ),
+)
+BAGS = Group(
+    "bags",
+    "Attribution of bags",
+    "One decision from several images of one source: by the method itself where it judges sets, "
+    "else by the mean of log-probabilities.",
+    (
+        Column("accuracy_bag10", "bags of 10", "Balanced accuracy from 10 images together."),
+        Column("accuracy_bag100", "bags of 100", "Balanced accuracy from 100 images together."),
+    ),
+)
+SEPARABILITY = Group(
+    "separability",
+    "Separability",
+    "Ratio of Fréchet distances between sources to those within (FDR-v1), at the n and d stated "
+    "above; chance is 1. It compares rows of one board, never boards.",
+    (
+        Column("fdr", "FDR-v1", "Distances between sources over distances within.", 2),
+        Column("fdr_inter", "between", "Mean Fréchet distance between sources.", 3, "neither"),
+        Column("fdr_intra", "within", "Mean Fréchet distance within a source.", 3, "neither"),
+        Column("fdr_raw", "FDR raw", "The literature's form, in all dimensions.", 2, "neither"),
+    ),
+)
+DECORRELATION = Group(
+    "decorrelation",
+    "Decorrelation",
+    "How much more the images of a source correlate with its own fingerprint than with others' "
+    "(1 ideal, 0 noise or collapse). The columns called printed hold the published formula, where "
+    "0 is ideal.",
+    (
+        Column("decorrelation_margin", "margin", "Own less others' correlation."),
+        Column("decorrelation_self", "self", "Correlation with the own fingerprint.", 3, "neither"),
+        Column("decorrelation_cross", "cross", "Correlation with other fingerprints.", 3, "lower"),
+        Column("decorrelation_margin_cc", "margin, corrected", "Margin less what chance gives."),
+        Column("decorrelation_margin_signed", "margin, signed", "Margin without absolute values."),
+        Column("decorrelation_dsf", "printed", "DSF eq. 6 as printed; 0 is ideal.", 4, "lower"),
+        Column("decorrelation_dsf_l1", "printed, l1", "The same in the l1 norm.", 3, "lower"),
+    ),
+)
+GROUPS = (ATTRIBUTION, BAGS, SEPARABILITY, DECORRELATION)
+"""Tables of a dataset's board, in order; cost follows them."""
+
+TRANSFER_PREFIX = "transfer_"
+"""Scores that stand on the transfer board."""
+
+STRUCTURE_PREFIX = "structure_"
+"""Scores that stand on the structure board."""
+
+_KNOWN = frozenset(column.key for group in GROUPS for column in group.columns)
+
+
+def other_scores(rows: tuple[Row, ...]) -> Group | None:
+    """Scores of these rows that no other table shows, so that none is dropped; None if none."""
+    keys = sorted(
+        {
+            key
+            for row in rows
+            for key in row.scores
+            if key not in _KNOWN and not key.startswith((TRANSFER_PREFIX, STRUCTURE_PREFIX))
+        }
+    )
+    if not keys:
+        return None
+    columns = tuple(Column(key, key.replace("_", " "), "", 3, "neither") for key in keys)
+    return Group("other", "Other scores", "Scores without a table of their own.", columns)
+
+
+def number(value: float, digits: int = 3) -> str:
+    """A number with a fixed number of decimals; never a negative zero.
+
+    >>> number(0.12345), number(-0.0001), number(12345678.0, 2)
+    ('0.123', '0.000', '1.23e+07')
+    """
+    if abs(value) >= 1e6:
+        return f"{value:.3g}"
+    text = f"{value:.{digits}f}"
+    return text.removeprefix("-") if float(text) == 0 else text
+
+
+def score_text(score: Score | None, digits: int = 3) -> str:
+    """A score with its interval, e.g. ``0.812 [0.789, 0.834]``; a dash where there is none.
+
+    >>> score_text(Score(0.8, 0.75, 0.85, 100)), score_text(None)
+    ('0.800 [0.750, 0.850]', '–')
+    """
+    if score is None or score.value is None:
+        return "–"
+    text = number(score.value, digits)
+    if score.ci_low is None or score.ci_high is None:
+        return text
+    return f"{text} [{number(score.ci_low, digits)}, {number(score.ci_high, digits)}]"
+
+
+def seconds(value: float) -> str:
+    """A duration for people.
+
+    >>> seconds(0.034), seconds(12.3), seconds(90.0), seconds(7300.0)
+    ('0.034 s', '12 s', '1.5 min', '2.0 h')
+    """
+    if value < 10:
+        return f"{value:.2g} s"
+    if value < 60:
+        return f"{value:.0f} s"
+    if value < 3600:
+        return f"{value / 60:.1f} min"
+    return f"{value / 3600:.1f} h"
+
+
+def count(value: int | None) -> str:
+    """A count with thin groups of three, or a dash.
+
+    >>> count(23512000), count(None)
+    ('23,512,000', '–')
+    """
+    return "–" if value is None else f"{value:,}"
+
+
+def memory(value: int) -> str:
+    """Bytes as GiB.
+
+    >>> memory(3 << 29)
+    '1.50 GiB'
+    """
+    return f"{value / 2**30:.2f} GiB"
+
+
+COST_TITLES = ("fit", "images/s", "job", "peak memory", "parameters", "device")
+
+
+def cost_texts(cost: Cost | None) -> tuple[str, ...]:
+    """The cells of a row's cost, in the order of `COST_TITLES`."""
+    if cost is None:
+        return ("–",) * len(COST_TITLES)
+    return (
+        seconds(cost.fit_seconds),
+        f"{cost.images_per_second:,.0f}",
+        seconds(cost.total_seconds),
+        memory(cost.peak_memory_bytes),
+        count(cost.parameters),
+        cost.device,
+    )

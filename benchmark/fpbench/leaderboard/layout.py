@@ -1,0 +1,106 @@
+"""Where things lie under ``leaderboards/``, and which names may become paths.
+
+A record lies at ``results/<dataset>/<method>/<job>.json``, its predictions and evidence in the
+folder ``results/<dataset>/<method>/<job>/``, the method's card in
+``results/<dataset>/<method>/card.yaml``. In a run's own folder all of them lie beside
+``record.json``.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+import tempfile
+from pathlib import Path
+
+from fpbench.errors import BadInput
+from fpbench.runs.record import ArtifactEntry, Record
+
+RESULTS = "results"
+CARD = "card.yaml"
+PUBLISHED = "published.yaml"
+FIGURES = "figures"
+RUN_RECORD = "record.json"
+RESERVED = frozenset({"readme", "index", "transfer", "structure", "cost", "published"})
+"""Boards that are no dataset's; a dataset of such a name would overwrite them."""
+
+_JOB = re.compile(r"[0-9a-f]{16}")
+_FILE = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,99}")
+_FORBIDDEN = re.compile(r"[^A-Za-z0-9._+-]+")
+_EXPECTED = frozenset(":,/")
+_LONGEST = 80
+
+
+def folder_name(name: str) -> str:
+    """The folder that stands for a dataset or method: plain characters only, never a path.
+
+    A name that had to be changed beyond ``:``, ``,`` and ``/`` carries a few digits of its hash,
+    so that two names do not share a folder.
+
+    >>> folder_name("gm-synthetic:kernel,-6"), folder_name("someone/gm-x")
+    ('gm-synthetic-kernel--6', 'someone-gm-x')
+    >>> folder_name("../../etc")
+    'etc-74ccf3c5'
+    """
+    plain = _FORBIDDEN.sub("-", name).strip("-.")[:_LONGEST]
+    unusual = [c for c in name if _FORBIDDEN.match(c) and c not in _EXPECTED]
+    if unusual or not plain or len(name) > _LONGEST or name[:1] in "-./" or name[-1:] in "-./":
+        digest = hashlib.sha256(name.encode("utf-8", "replace")).hexdigest()[:8]
+        return f"{plain}-{digest}" if plain else digest
+    return plain
+
+
+def record_path(root: Path, record: Record) -> Path:
+    """Where a record lies under the leaderboards' folder `root`.
+
+    Raises:
+        BadInput: If the record's job is not a hash, or its dataset has a reserved name.
+    """
+    if not _JOB.fullmatch(record.job):
+        raise BadInput(f"The record's job {record.job!r} is not 16 hexadecimal digits.")
+    dataset = folder_name(record.dataset.name)
+    if dataset.lower() in RESERVED:
+        raise BadInput(
+            f"A dataset cannot be called {record.dataset.name!r}: {dataset}.md is another board."
+        )
+    return root / RESULTS / dataset / folder_name(record.method.name) / f"{record.job}.json"
+
+
+def evidence_folder(path: Path) -> Path:
+    """The folder of the files beside the record at `path`."""
+    return path.parent if path.name == RUN_RECORD else path.with_suffix("")
+
+
+def artifact_path(path: Path, entry: ArtifactEntry) -> Path:
+    """Where a file of the record at `path` lies.
+
+    Raises:
+        BadInput: If the record names a path instead of a file, or a link leads out of the folder.
+    """
+    folder = evidence_folder(path)
+    found = folder / entry.file
+    if not _FILE.fullmatch(entry.file):
+        raise BadInput(f"{path} names the file {entry.file!r}; a plain file name is needed.")
+    if not found.resolve().is_relative_to(folder.resolve()):
+        raise BadInput(f"{path} names the file {entry.file!r}, which leads out of its folder.")
+    return found
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a text file so that no half of it is ever seen, with line feeds on every system."""
+    write_bytes(path, text.encode("utf-8"))
+
+
+def write_bytes(path: Path, content: bytes) -> None:
+    """Write a file so that no half of it is ever seen."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(prefix=".partial-", dir=path.parent)
+    temporary = Path(name)
+    try:
+        with os.fdopen(handle, "wb") as stream:
+            stream.write(content)
+        temporary.chmod(0o644)
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)

@@ -1,0 +1,197 @@
+"""Boards over all datasets, as Markdown: index, cost, transfer, structure, published numbers."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from fpbench.leaderboard import columns as c
+from fpbench.leaderboard.boards import Board
+from fpbench.leaderboard.markdown import escape, link, table
+from fpbench.leaderboard.published import Published, PublishedTable
+from fpbench.leaderboard.render import HOW_TO_READ, MARK, published_tables
+from fpbench.leaderboard.rows import HEADLINE, Row, Section
+from fpbench.leaderboard.structure import FAMILY, Structure, aligned, design_of, read_structure
+from fpbench.metrics.alignment import Alignment
+
+TRANSFER_TABLES = ("manifpt-4",)
+STRUCTURE_TABLES = ("manifpt-5",)
+
+
+def index(boards: Sequence[Board], published: Published) -> str:
+    """The index of all boards."""
+    lines = [MARK, "", "# Leaderboards", ""]
+    lines += [
+        "Made from the records in [results](results); `fpbench verify RECORD` follows any row from "
+        "its stored predictions, and runs it again where method and data are here.",
+        "",
+    ]
+    rows = []
+    for board in boards:
+        section = board.sections[0] if board.sections else None
+        first = [row for row in section.rows if row.rank == 1] if section else []
+        shortcut = "not audited" if board.shortcut is None else c.number(board.shortcut)
+        rows.append(
+            [
+                link(board.name, f"{board.folder}.md"),
+                str(sum(source.family != "Real" for source in board.dataset.sources)),
+                str(sum(len(s.rows) for s in board.sections)),
+                section.title.lower() if section else "–",
+                ", ".join(escape(row.label) for row in first[:4])
+                + (f" and {len(first) - 4} more" if len(first) > 4 else "")
+                or "–",
+                c.score_text(first[0].scores.get(HEADLINE)) if first else "–",
+                c.number(board.chance),
+                shortcut,
+            ]
+        )
+    if rows:
+        headings = ["dataset", "generators", "rows", "first section", "rank 1", "accuracy",
+                    "chance", "shortcut probe"]  # fmt: skip
+        lines += table(headings, rows, (0, 3, 4))
+    else:
+        lines += ["There are no records yet: `fpbench run`, then `fpbench submit RUN`.", ""]
+    lines += ["Over all datasets:", ""]
+    lines += ["- [transfer](transfer.md): trained on one dataset, tested on another"]
+    lines += ["- [structure](structure.md): which design choices the fingerprints follow"]
+    lines += ["- [cost](cost.md): seconds, memory, parameters"]
+    if published.tables:
+        lines += ["- [published numbers](published.md): as papers print them, with their status"]
+    lines += ["- [citations.bib](citations.bib): BibTeX of every method on a board", ""]
+    lines += ["## How to read a board", "", HOW_TO_READ, ""]
+    lines += ["How a row gets here: [docs/leaderboards.md](../docs/leaderboards.md).", ""]
+    return "\n".join(lines).rstrip() + "\n"
+
+
+def cost_board(boards: Sequence[Board]) -> str:
+    """What every row cost."""
+    lines = [MARK, "", "# Cost", ""]
+    lines += [
+        "Means over a row's jobs, as measured on the device named: rows of different devices "
+        "do not compare. Scoring is part of a job.",
+        "",
+    ]
+    for board in boards:
+        for section in board.sections:
+            lines += [f"## {escape(board.name)}, {section.title.lower()}", ""]
+            ordered = sorted(
+                section.rows, key=lambda r: (r.cost.total_seconds if r.cost else 0.0, r.label)
+            )
+            rows = [
+                [f"**{escape(row.label)}**", *map(escape, c.cost_texts(row.cost)),
+                 c.score_text(row.scores.get(HEADLINE))]
+                for row in ordered
+            ]  # fmt: skip
+            headings = ["method", *c.COST_TITLES, "accuracy"]
+            lines += table(headings, rows, (0, len(c.COST_TITLES)))
+    if not any(board.sections for board in boards):
+        lines += ["No finished record yet.", ""]
+    return "\n".join(lines).rstrip() + "\n"
+
+
+def _prefixed(
+    boards: Sequence[Board], prefix: str
+) -> list[tuple[Board, Section, list[str], list[Row]]]:
+    """Sections with scores whose key begins with `prefix`, their keys and rows."""
+    found = []
+    for board in boards:
+        for section in board.sections:
+            rows = [row for row in section.rows if any(k.startswith(prefix) for k in row.scores)]
+            keys = sorted({k for row in rows for k in row.scores if k.startswith(prefix)})
+            if rows:
+                found.append((board, section, keys, rows))
+    return found
+
+
+def _score_tables(boards: Sequence[Board], prefix: str) -> list[str]:
+    lines: list[str] = []
+    for board, section, keys, rows in _prefixed(boards, prefix):
+        lines += [f"## {escape(board.name)}, {section.title.lower()}", ""]
+        headings = ["method", *(escape(k.removeprefix(prefix).replace("_", " ")) for k in keys)]
+        body = [
+            [f"**{escape(row.label)}**", *(c.score_text(row.scores.get(key)) for key in keys)]
+            for row in rows
+        ]
+        lines += table(headings, body)
+    return lines
+
+
+def _tables(published: Published, names: Sequence[str]) -> list[PublishedTable]:
+    return [item for item in published.tables if item.id in names]
+
+
+def transfer_board(boards: Sequence[Board], published: Published) -> str:
+    """Scores of methods that were trained on one dataset and tested on another."""
+    lines = [MARK, "", "# Transfer", ""]
+    lines += [
+        "Trained on one dataset, tested on another: on architectures that both hold (shared), by "
+        "family, and on architectures never seen in training (disjoint).",
+        "",
+    ]
+    measured = _score_tables(boards, c.TRANSFER_PREFIX)
+    lines += measured or ["No record holds transfer scores yet.", ""]
+    lines += published_tables(_tables(published, TRANSFER_TABLES))
+    return "\n".join(lines).rstrip() + "\n"
+
+
+def best_of_methods(section: Section) -> list[Row]:
+    """The first row of each method: its best."""
+    seen: dict[str, Row] = {}
+    for row in section.rows:
+        seen.setdefault(row.method.name, row)
+    return list(seen.values())
+
+
+def structure_board(boards: Sequence[Board], published: Published) -> str:
+    """Which attributes of the generators the clusters of fingerprints follow."""
+    lines = [MARK, "", "# Structure", ""]
+    lines += [
+        "Sources are clustered by 1 − correlation of their fingerprints (average linkage), as "
+        "many clusters as the attribute has values. Adjusted mutual information: 0 is what chance "
+        "gives, 1 is full agreement. In brackets the permutation p-value, corrected by Holm over "
+        "the attributes; bold below 0.05. The second p-value permutes within families only: below "
+        "0.05 the attribute explains more than the family does. Cophenetic: how well a tree shows "
+        "the correlations at all. Best row of each method.",
+        "",
+    ]
+    measured: list[str] = []
+    for board in boards:
+        design = design_of(board.dataset)
+        for section in board.sections[:1]:
+            rows = []
+            for row in best_of_methods(section):
+                structure = read_structure(row, board.dataset)
+                if structure is not None:
+                    rows.append(_aligned_row(row, structure, aligned(structure, design)))
+            if rows:
+                measured += [f"## {escape(board.name)}, {section.title.lower()}", ""]
+                measured += table(["method", "cophenetic", *map(escape, design)], rows)
+                if set(design) == {FAMILY}:
+                    measured += ["Design choices of these sources are not known here.", ""]
+    lines += measured or ["No record defines correlations of source fingerprints yet.", ""]
+    lines += _score_tables(boards, c.STRUCTURE_PREFIX)
+    lines += published_tables(_tables(published, STRUCTURE_TABLES))
+    return "\n".join(lines).rstrip() + "\n"
+
+
+def _aligned_row(row: Row, structure: Structure, found: Sequence[Alignment]) -> list[str]:
+    cophenetic = structure.hierarchy.cophenetic
+    shown = "–" if cophenetic is None else c.number(cophenetic)
+    return [f"**{escape(row.label)}**", shown, *(alignment_text(item) for item in found)]
+
+
+def alignment_text(alignment: Alignment) -> str:
+    """One cell: AMI, p-value, and p-value within families; a dash where nothing can align."""
+    if alignment.ami is None or alignment.p_holm is None:
+        return "–"
+    text = f"{c.number(alignment.ami)} (p {c.number(alignment.p_holm)}"
+    if alignment.p_within_family_holm is not None:
+        text += f", within {c.number(alignment.p_within_family_holm)}"
+    text += ")"
+    return f"**{text}**" if alignment.p_holm < 0.05 else text
+
+
+def published_board(published: Published) -> str:
+    """All published numbers."""
+    lines = [MARK, "", *published_tables(published.tables)]
+    text = "\n".join(lines).rstrip() + "\n"
+    return text.replace("## Published numbers", "# Published numbers", 1)

@@ -1,0 +1,252 @@
+"""Boards as Markdown: a dataset's board, and the index of all."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from fpbench.leaderboard import columns as c
+from fpbench.leaderboard.boards import Board
+from fpbench.leaderboard.collect import Entry
+from fpbench.leaderboard.markdown import escape, link, table
+from fpbench.leaderboard.methodcard import PublishedCard
+from fpbench.leaderboard.published import (
+    STATUSES,
+    Published,
+    PublishedTable,
+    tables_about,
+    value_text,
+)
+from fpbench.leaderboard.rows import HEADLINE, Row, Section
+
+MARK = "<!-- Made by `fpbench leaderboard build` from the records; edits are overwritten. -->"
+"""First line of every file that is made, by which stale ones are known."""
+
+Cards = Mapping[str, PublishedCard]
+
+HOW_TO_READ = (
+    "A row is one configuration of a method; its seeds are combined. Brackets hold 95 % intervals "
+    "(bootstrap over test images). Rank = 1 + the number of rows that are significantly better in "
+    "accuracy: a paired test on the same images (McNemar's for single runs, else a randomisation "
+    "test of the mean over seeds), corrected by Holm over all pairs. Rows that no test separates "
+    "share a rank. Rows of different budgets are not ranked together."
+)
+
+
+def dataset_board(board: Board, cards: Cards, published: Published) -> str:
+    """The board of one dataset."""
+    lines = [MARK, "", f"# {escape(board.name)}", ""]
+    lines += _about(board)
+    lines += [HOW_TO_READ, ""]
+    for section in board.sections:
+        lines += _section(board, section, cards)
+    if not board.sections:
+        lines += ["No finished record yet.", ""]
+    lines += _declined(board.declined)
+    lines += _controls(board.controls)
+    lines += published_tables(tables_about(published, board.name), board.name)
+    if board.older:
+        lines += ["## Earlier revisions", ""]
+        lines += ["Their records are kept and not shown: other images, other scores.", ""]
+        lines += [f"- {escape(name)}: {count} records" for name, count in board.older]
+        lines += [""]
+    return "\n".join(lines).rstrip() + "\n"
+
+
+def _about(board: Board) -> list[str]:
+    dataset = board.dataset
+    h, w = dataset.image_size
+    generators = sum(source.family != "Real" for source in dataset.sources)
+    lines = [
+        f"Revision `{_code(dataset.revision)}`, {h}×{w} pixels, {generators} generators"
+        f"{' and Real' if len(dataset.sources) > generators else ''}, "
+        f"{dataset.reference:,} reference images. Chance {c.number(board.chance)} among "
+        f"generators, {c.number(board.chance_with_real)} with Real.",
+        "",
+    ]
+    lines += [shortcut_sentence(board), ""]
+    rows = [
+        [escape(s.name), escape(s.family), escape(s.architecture),
+         f"{s.train:,}", f"{s.validation:,}", f"{s.test:,}"]
+        for s in dataset.sources
+    ]  # fmt: skip
+    lines += ["<details><summary>Sources</summary>", ""]
+    lines += table(
+        ["source", "family", "architecture", "train", "validation", "test"], rows, (0, 1, 2)
+    )
+    return [*lines, "</details>", ""]
+
+
+def shortcut_sentence(board: Board) -> str:
+    """What the audit's shortcut probe reaches on this dataset, in a sentence of plain text."""
+    if board.shortcut is None:
+        return (
+            "The dataset has not been audited: how far file sizes, codec traces, dimensions and "
+            "clipping alone give sources away is not known."
+        )
+    return (
+        "A shortcut probe that sees no picture, only file headers, file sizes and clipping, "
+        f"reaches an accuracy of {c.number(board.shortcut)} against a chance of "
+        f"{c.number(board.chance)}"
+        + (
+            ", more than guessing explains: part of every score here may be such giveaways."
+            if board.shortcut_beats_chance
+            else "."
+        )
+    )
+
+
+def _code(text: str) -> str:
+    return "".join(ch for ch in text if ch.isalnum() or ch in "-._+@/")
+
+
+def _section(board: Board, section: Section, cards: Cards) -> list[str]:
+    several = len({s.scoring for s in board.sections}) > 1
+    suffix = f", scoring version {section.scoring}" if several else ""
+    lines = [f"## {section.title}{suffix}", ""]
+    protocol = section.rows[0].newest.protocol
+    lines += [f"FDR-v1 with n = {protocol.fdr_samples}, d = {protocol.fdr_dimensions}.", ""]
+    for group in (*c.GROUPS, c.other_scores(section.rows)):
+        if group is not None:
+            lines += [f"### {group.title}", "", escape(group.note), ""]
+            lines += _group(board, section, group, cards)
+    lines += ["### Cost", "", "Means over a row's jobs; scoring is part of a job.", ""]
+    cost = [[_name(row), *map(escape, c.cost_texts(row.cost))] for row in section.rows]
+    return lines + table(["method", *c.COST_TITLES], cost, (0, len(c.COST_TITLES)))
+
+
+def _group(board: Board, section: Section, group: c.Group, cards: Cards) -> list[str]:
+    first = group is c.ATTRIBUTION
+    headings = ["rank"] if first else []
+    headings += ["method", *(escape(column.title) for column in group.columns)]
+    headings += ["seeds", "records", "paper"] if first else []
+    body = []
+    for row in section.rows:
+        cells = [_rank(row)] if first else []
+        cells += [_name(row)]
+        cells += [c.score_text(row.scores.get(col.key), col.digits) for col in group.columns]
+        if first:
+            cells += [_seeds(row), _records(row.entries), _paper(row, cards)]
+        body.append(cells)
+    body += _floors(board, section, group, first)
+    return table(headings, body, (1,) if first else (0,))
+
+
+def _floors(board: Board, section: Section, group: c.Group, first: bool) -> list[list[str]]:
+    """Rows of chance and of the shortcut probe: what a score must be held against."""
+    chances = []
+    for column in group.columns:
+        known = {
+            score.chance
+            for row in section.rows
+            if (score := row.scores.get(column.key)) is not None and score.chance is not None
+        }
+        same = {c.number(value, column.digits) for value in known}
+        chances.append(same.pop() if len(same) == 1 else "differs" if same else "–")
+    blank = ["", "", ""] if first else []
+    lead = [""] if first else []
+    rows = [[*lead, "*chance*", *chances, *blank]] if set(chances) != {"–"} else []
+    if first:
+        value = "not audited" if board.shortcut is None else c.number(board.shortcut)
+        cells = [value if col.key == HEADLINE else "" for col in group.columns]
+        rows.append([*lead, "*shortcut probe*", *cells, *blank])
+    return rows
+
+
+def _rank(row: Row) -> str:
+    return str(row.rank) if row.rank is not None else f"– ({escape(row.unranked or 'no score')})"
+
+
+def _name(row: Row) -> str:
+    bag = ", judges bags" if row.newest.protocol.unit == "bag" else ""
+    probe = ", by the common probe" if row.newest.protocol.classifier == "probe" else ""
+    return f"**{escape(row.label)}**{bag}{probe}"
+
+
+def _seeds(row: Row) -> str:
+    spread = row.spread.get(HEADLINE)
+    if spread is None:
+        return str(len(row.seeds))
+    return f"{len(row.seeds)} ({c.number(spread[0])} to {c.number(spread[1])})"
+
+
+def _records(entries: Sequence[Entry]) -> str:
+    if len(entries) > 5:
+        folder = entries[0].link.rpartition("/")[0]
+        return link(f"{len(entries)} records", folder)
+    return " ".join(link(entry.record.job[:6], entry.link) for entry in entries)
+
+
+def _paper(row: Row, cards: Cards) -> str:
+    card = cards.get(row.method.name)
+    if card is None:
+        return escape(row.method.title)
+    return link(f"{card.title} ({card.year})", card.url) if card.url else escape(card.title)
+
+
+def _declined(entries: Sequence[Entry]) -> list[str]:
+    if not entries:
+        return []
+    rows = [
+        [escape(configuration_label(e)), e.record.protocol.budget, escape(e.record.reason or ""),
+         link(e.record.job[:6], e.link)]
+        for e in entries
+    ]  # fmt: skip
+    lines = ["## Declined", "", "Configurations that could not be run, and why.", ""]
+    return lines + table(["method", "budget", "reason", "record"], rows, (0, 1, 2, 3))
+
+
+def configuration_label(entry: Entry) -> str:
+    """The method of a record as it is asked for: ``manifpt:freq k=5``."""
+    method = entry.record.method
+    settings = "".join(f" {key}={value}" for key, value in sorted(method.params.items()))
+    return f"{method.name}:{method.variant}{settings}"
+
+
+def _controls(entries: Sequence[Entry]) -> list[str]:
+    if not entries:
+        return []
+    rows = []
+    for entry in entries:
+        score = entry.record.scores.get(HEADLINE)
+        shown = "–"
+        if score is not None and score.value is not None:
+            shown = c.number(score.value)
+            if score.ci_low is not None and score.ci_high is not None:
+                shown += f" [{c.number(score.ci_low)}, {c.number(score.ci_high)}]"
+        chance = "–" if score is None or score.chance is None else c.number(score.chance)
+        record = link(entry.record.job[:6], entry.link)
+        seed = str(entry.record.protocol.seed)
+        rows.append([escape(configuration_label(entry)), shown, chance, seed, record])
+    lines = ["## Null controls", "", "Trained on shuffled labels: accuracy must lie at chance.", ""]
+    return lines + table(["method", "accuracy", "chance", "seed", "record"], rows)
+
+
+def published_tables(tables: Sequence[PublishedTable], dataset: str | None = None) -> list[str]:
+    """Published tables, never ranked with measured rows.
+
+    Args:
+        tables: The tables.
+        dataset: Only columns that compare with this dataset of fpbench, or None for all.
+    """
+    if not tables:
+        return []
+    lines = ["## Published numbers", ""]
+    lines += ["As printed, not measured here, not ranked. "
+              "Other images, other splits and often other formulas than above.", ""]  # fmt: skip
+    for item in tables:
+        chosen = [col for col in item.columns if dataset is None or col.compares_with == dataset]
+        lines += [f"### {escape(item.title)}", ""]
+        source = link(f"{item.paper}, {item.table}", item.url) if item.url else escape(item.paper)
+        lines += [f"{source}. Status: **{item.status}** ({STATUSES[item.status]}). "
+                  f"Source: {escape(item.source)}.", ""]  # fmt: skip
+        headings = ["method", *(f"{escape(col.title)}, {escape(col.dataset)}" for col in chosen)]
+        rows = [
+            [escape(row.method),
+             *(escape(value_text(row.values.get(col.key), col.unit)) for col in chosen)]
+            for row in item.rows
+            if any(row.values.get(col.key) is not None for col in chosen)
+        ]  # fmt: skip
+        lines += table(headings, rows)
+        lines += [f"- {escape(note)}" for note in item.notes]
+        lines += [""] if item.notes else []
+    return lines

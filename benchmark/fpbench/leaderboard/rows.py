@@ -1,0 +1,291 @@
+"""From records to rows: one row a configuration, its seeds and folds combined."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import TypeVar
+
+from fpbench.errors import BadInput
+from fpbench.leaderboard.collect import Entry, Problem
+from fpbench.leaderboard.judged import Judged, of_folds, of_seeds, read_judged
+from fpbench.leaderboard.pairs import Pairs
+from fpbench.metrics.score import Score
+from fpbench.metrics.statistics import combine_folds, combine_seeds
+from fpbench.runs.record import CostEntry, MethodEntry, Record, ScoreEntry
+
+HEADLINE = "accuracy"
+
+_T = TypeVar("_T")
+_K = TypeVar("_K")
+
+
+@dataclass(frozen=True)
+class Cost:
+    """Means over a row's records; memory is the largest.
+
+    Attributes:
+        fit_seconds: Wall time of fit.
+        images_per_second: Test images per second of inference.
+        total_seconds: Wall time of a job.
+        peak_memory_bytes: Peak resident memory.
+        parameters: Learned parameters, or None.
+        device: The device, or how many different ones.
+    """
+
+    fit_seconds: float
+    images_per_second: float
+    total_seconds: float
+    peak_memory_bytes: int
+    parameters: int | None
+    device: str
+
+
+@dataclass(frozen=True)
+class Row:
+    """One configuration of a method on one dataset.
+
+    Attributes:
+        method: Name, variant, version, parameters, package and title, as in its newest record.
+        entries: Its records, by fold and seed.
+        scores: By key, combined over folds and seeds.
+        spread: Smallest and largest value over seeds, for scores with several.
+        cost: What its jobs cost, or None.
+        judged: Its predictions, or None where they cannot be compared.
+        rank: 1 + number of rows significantly better, or None.
+        unranked: Why it has no rank, or None.
+    """
+
+    method: MethodEntry
+    entries: tuple[Entry, ...]
+    scores: Mapping[str, Score] = field(default_factory=dict)
+    spread: Mapping[str, tuple[float, float]] = field(default_factory=dict)
+    cost: Cost | None = None
+    judged: Judged | None = None
+    rank: int | None = None
+    unranked: str | None = None
+
+    @property
+    def label(self) -> str:
+        """The method as it is asked for: ``manifpt:freq k=5``."""
+        settings = "".join(f" {key}={value}" for key, value in sorted(self.method.params.items()))
+        return f"{self.method.name}:{self.method.variant}{settings}"
+
+    @property
+    def seeds(self) -> tuple[int, ...]:
+        """The seeds that were run, sorted."""
+        return tuple(sorted({entry.record.protocol.seed for entry in self.entries}))
+
+    @property
+    def newest(self) -> Record:
+        """The record made last."""
+        return max(self.entries, key=_age).record
+
+    @property
+    def value(self) -> float | None:
+        """The headline score, if there is one."""
+        score = self.scores.get(HEADLINE)
+        return None if score is None else score.value
+
+
+@dataclass(frozen=True)
+class Section:
+    """Rows that compare: one budget, one way of splitting, one version of scoring.
+
+    Attributes:
+        budget: Training length.
+        folds: Number of folds, or None for the dataset's own splits.
+        scoring: Version of the scoring rules.
+        rows: Best rank first, then best value.
+        pairs: Paired tests between the rows that have predictions of the same images.
+        paired: Positions in `rows` of the rows of `pairs`.
+    """
+
+    budget: str
+    folds: int | None
+    scoring: int
+    rows: tuple[Row, ...]
+    pairs: Pairs | None = None
+    paired: tuple[int, ...] = ()
+
+    @property
+    def title(self) -> str:
+        """E.g. ``Budget small, 10 folds``."""
+        folds = "" if self.folds is None else f", {self.folds} folds"
+        return f"Budget {self.budget}{folds}"
+
+
+def _age(entry: Entry) -> tuple[object, str]:
+    return entry.record.created, entry.record.job
+
+
+def grouped(items: Iterable[_T], key: Callable[[_T], _K]) -> dict[_K, list[_T]]:
+    """Items by key, in the order in which they come."""
+    groups: dict[_K, list[_T]] = {}
+    for item in items:
+        groups.setdefault(key(item), []).append(item)
+    return groups
+
+
+def configuration(entry: Entry) -> tuple[str, str, str]:
+    """What a row stands for: method, variant and parameters."""
+    method = entry.record.method
+    return method.name, method.variant, json.dumps(method.params, sort_keys=True)
+
+
+def current(entries: Iterable[Entry]) -> list[Entry]:
+    """Of each configuration, the records of the method's version that was run last."""
+    kept: list[Entry] = []
+    for members in grouped(entries, configuration).values():
+        version = max(members, key=_age).record.method.version
+        kept += [entry for entry in members if entry.record.method.version == version]
+    return kept
+
+
+def make_row(entries: Sequence[Entry], problems: list[Problem]) -> Row | None:
+    """One row from the finished records of one configuration, budget and number of folds.
+
+    Records whose predictions cannot be read become problems and are left out.
+
+    Returns:
+        The row, or None if no record was left.
+    """
+    usable: list[Entry] = []
+    judged: dict[str, Judged] = {}
+    for entry in sorted(entries, key=_place):
+        try:
+            judged[entry.link] = read_judged(entry)
+            _score_all(entry.record.scores)
+        except BadInput as error:
+            problems.append(Problem(entry.link, str(error).removeprefix(f"{entry.link}: ")))
+            continue
+        except ValueError as error:
+            problems.append(Problem(entry.link, f"holds a score that cannot be: {error}"))
+            continue
+        usable.append(entry)
+    if not usable:
+        return None
+    folds = usable[0].record.protocol.folds
+    by_fold = grouped(usable, lambda entry: entry.record.protocol.fold)
+    together, unranked = _judged_together(by_fold, judged, folds)
+    newest = max(usable, key=_age).record
+    return Row(
+        method=newest.method,
+        entries=tuple(usable),
+        scores=_combined(by_fold),
+        spread=_spread(usable) if folds is None else {},
+        cost=_cost([entry.record.cost for entry in usable if entry.record.cost is not None]),
+        judged=together,
+        unranked=unranked,
+    )
+
+
+def _place(entry: Entry) -> tuple[int, int, str]:
+    protocol = entry.record.protocol
+    return (-1 if protocol.fold is None else protocol.fold), protocol.seed, entry.record.job
+
+
+def _score_all(entries: Mapping[str, ScoreEntry]) -> dict[str, Score]:
+    return {
+        key: Score(e.value, e.ci_low, e.ci_high, e.n, e.chance, e.reason)
+        for key, e in entries.items()
+    }
+
+
+def _combined(by_fold: Mapping[int | None, Sequence[Entry]]) -> dict[str, Score]:
+    """Over the seeds of each fold, then over folds; of scores that every record has."""
+    tables = [
+        [_score_all(entry.record.scores) for entry in members] for members in by_fold.values()
+    ]
+    records = [scores for seeds in tables for scores in seeds]
+    keys = [key for key in records[0] if all(key in scores for scores in records)]
+    return {key: combined([[scores[key] for scores in seeds] for seeds in tables]) for key in keys}
+
+
+def combined(tables: Sequence[Sequence[Score]], highest: float = 1.0) -> Score:
+    """One score over seeds (inner) and folds (outer), each end of the interval for itself.
+
+    Intervals near a bound are lopsided: 1.000 [0.996, 1.000]. Both ends are therefore combined
+    apart, as `fpbench.metrics.statistics` combines half-widths, and a score whose every part lies
+    within [0, `highest`] gets an interval that does.
+
+    Args:
+        tables: Scores of the seeds of each fold; a fixed split is one fold.
+        highest: Upper bound of scores that have one.
+    """
+    whole = combine_folds([combine_seeds(seeds) for seeds in tables])
+    if whole.value is None or whole.ci_low is None or whole.ci_high is None:
+        return whole
+    parts = [score for seeds in tables for score in seeds]
+    if len(parts) == 1:
+        return whole
+    if any(score.ci_low is None or score.ci_high is None for score in parts):
+        return replace(whole, ci_low=None, ci_high=None)
+    below, above = (
+        combine_folds([combine_seeds([_mirrored(s, side) for s in seeds]) for seeds in tables])
+        for side in ("low", "high")
+    )
+    low = whole.value - (below.halfwidth or 0.0)
+    high = whole.value + (above.halfwidth or 0.0)
+    ends = [end for s in parts for end in (s.ci_low, s.ci_high) if end is not None]
+    if min(ends) >= 0 and max(ends) <= highest:
+        low, high = max(0.0, low), min(highest, high)
+    return replace(whole, ci_low=min(low, whole.value), ci_high=max(high, whole.value))
+
+
+def _mirrored(score: Score, side: str) -> Score:
+    """The score with the distance to one end of its interval on both sides."""
+    if score.value is None or score.ci_low is None or score.ci_high is None:
+        return score
+    half = max(0.0, score.value - score.ci_low if side == "low" else score.ci_high - score.value)
+    return replace(score, ci_low=score.value - half, ci_high=score.value + half)
+
+
+def _spread(entries: Sequence[Entry]) -> dict[str, tuple[float, float]]:
+    if len(entries) < 2:
+        return {}
+    found = {}
+    for key in entries[0].record.scores:
+        values = [
+            score.value
+            for entry in entries
+            if (score := entry.record.scores.get(key)) is not None and score.value is not None
+        ]
+        if len(values) == len(entries):
+            found[key] = (min(values), max(values))
+    return found
+
+
+def _judged_together(
+    by_fold: Mapping[int | None, Sequence[Entry]],
+    judged: Mapping[str, Judged],
+    folds: int | None,
+) -> tuple[Judged | None, str | None]:
+    """Predictions over all seeds and folds, or why there are none to compare."""
+    if folds is not None and len(by_fold) < folds:
+        return None, f"{len(by_fold)} of {folds} folds"
+    parts = [of_seeds([judged[entry.link] for entry in members]) for members in by_fold.values()]
+    whole = [part for part in parts if part is not None]
+    if len(whole) < len(parts):
+        return None, "seeds judged different images"
+    if folds is None:
+        return whole[0], None
+    union = of_folds(whole)
+    return union, None if union is not None else "folds share images"
+
+
+def _cost(costs: Sequence[CostEntry]) -> Cost | None:
+    if not costs:
+        return None
+    count = len(costs)
+    devices = sorted({cost.device for cost in costs})
+    known = [cost.parameters for cost in costs if cost.parameters is not None]
+    return Cost(
+        fit_seconds=sum(cost.fit_seconds for cost in costs) / count,
+        images_per_second=sum(cost.images_per_second for cost in costs) / count,
+        total_seconds=sum(cost.total_seconds for cost in costs) / count,
+        peak_memory_bytes=max(cost.peak_memory_bytes for cost in costs),
+        parameters=max(known) if known else None,
+        device=devices[0] if len(devices) == 1 else f"{len(devices)} devices",
+    )

@@ -1,0 +1,244 @@
+"""What cannot be used is named with its reason; everything else still stands on its board."""
+
+import json
+import os
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from fpbench.errors import BadInput
+from fpbench.leaderboard import schema
+from fpbench.leaderboard.build import build, read_leaderboards
+from fpbench.leaderboard.collect import collect
+from fpbench.leaderboard.schema import load_record
+from fpbench.runs import record as record_module
+
+
+def edit(path: Path, **changes: Any) -> None:
+    document = json.loads(path.read_text("utf-8"))
+    for key, value in changes.items():
+        target = document
+        *parents, last = key.split("__")
+        for part in parents:
+            target = target[part]
+        target[last] = value
+    path.write_text(json.dumps(document), "utf-8")
+
+
+def messages(root: Path) -> str:
+    return "\n".join(str(problem) for problem in read_leaderboards(root).problems)
+
+
+def test_sound_records_have_no_problems(root: Path, add: Any) -> None:
+    add(method="prnu")
+    add(method="yu", variant="postpool", skill=0.6)
+    collection = collect(root)
+    assert collection.problems == ()
+    assert len(collection.entries) == 2
+    assert set(collection.cards) == {"prnu", "yu"}
+
+
+@pytest.fixture
+def broken(root: Path, add: Any) -> Any:
+    """A sound record, and one that a test breaks: ``broken(how)`` gives the problems."""
+    add(method="sound")
+    path = add(method="prnu")
+
+    def breaks(how: Any) -> str:
+        how(path)
+        files, problems = build(root)
+        assert "sound" in (root / "someone-gm-tiny.md").read_text("utf-8")
+        assert "prnu:" not in (root / "someone-gm-tiny.md").read_text("utf-8")
+        assert problems
+        return "\n".join(str(problem) for problem in problems)
+
+    return breaks
+
+
+def test_broken_json(broken: Any) -> None:
+    assert "is not JSON" in broken(lambda path: path.write_text('{"schema_version": 1,'))
+
+
+def test_json_that_is_no_record(broken: Any) -> None:
+    assert "it holds a list" in broken(lambda path: path.write_text("[1]"))
+
+
+def test_not_a_number(broken: Any) -> None:
+    def change(path: Path) -> None:
+        text = path.read_text("utf-8")
+        value = json.loads(text)["scores"]["accuracy"]["value"]
+        path.write_text(text.replace(f'"value": {value}', '"value": NaN', 1))
+
+    assert "NaN is not a number" in broken(change)
+
+
+def test_unknown_field(broken: Any) -> None:
+    assert "surprise: Extra inputs" in broken(lambda path: edit(path, surprise=1))
+
+
+def test_newer_schema(broken: Any) -> None:
+    found = broken(lambda path: edit(path, schema_version=99))
+    assert "schema version 99" in found
+    assert "update fpbench" in found
+
+
+def test_older_schema_without_a_migration(broken: Any) -> None:
+    assert "schema version 0" in broken(lambda path: edit(path, schema_version=0))
+
+
+def test_no_schema_version(broken: Any) -> None:
+    assert "states no schema_version" in broken(lambda path: edit(path, schema_version=None))
+
+
+def test_missing_predictions(broken: Any) -> None:
+    found = broken(lambda path: (path.with_suffix("") / "predictions.parquet").unlink())
+    assert "predictions.parquet is missing" in found
+
+
+def test_changed_predictions(broken: Any) -> None:
+    def change(path: Path) -> None:
+        file = path.with_suffix("") / "predictions.parquet"
+        file.write_bytes(file.read_bytes()[:-1] + b"x")
+
+    assert "its checksum differs" in broken(change)
+
+
+def test_record_of_a_path_outside(broken: Any) -> None:
+    found = broken(
+        lambda path: edit(path, artifacts__predictions__file="../../../../../etc/passwd")
+    )
+    assert "a plain file name is needed" in found
+
+
+def test_link_out_of_the_folder(broken: Any, tmp_path: Path) -> None:
+    def change(path: Path) -> None:
+        file = path.with_suffix("") / "predictions.parquet"
+        shutil.move(file, tmp_path / "elsewhere.parquet")
+        file.symlink_to(tmp_path / "elsewhere.parquet")
+
+    assert "leads out of its folder" in broken(change)
+
+
+def test_record_that_is_a_link(broken: Any, tmp_path: Path) -> None:
+    def change(path: Path) -> None:
+        shutil.move(path, tmp_path / "elsewhere.json")
+        path.symlink_to(tmp_path / "elsewhere.json")
+
+    assert "is a link" in broken(change)
+
+
+def test_job_that_does_not_follow_from_the_fields(broken: Any) -> None:
+    found = broken(lambda path: edit(path, dataset__revision="2-ffffffffffff"))
+    assert "does not follow from the record's method" in found
+
+
+def test_failed_job(broken: Any) -> None:
+    assert "failed job" in broken(lambda path: edit(path, status="failed", reason="it broke"))
+
+
+def test_score_that_cannot_be(broken: Any) -> None:
+    found = broken(lambda path: edit(path, scores__accuracy__ci_low=0.99))
+    assert "reversed" in found
+
+
+def test_unreadable_predictions_with_a_fitting_checksum(broken: Any) -> None:
+    import hashlib
+
+    def change(path: Path) -> None:
+        file = path.with_suffix("") / "predictions.parquet"
+        file.write_bytes(b"no parquet")
+        digest = hashlib.sha256(b"no parquet").hexdigest()
+        edit(path, artifacts__predictions__sha256=digest, artifacts__predictions__size=10)
+
+    assert "cannot be read" in broken(change)
+
+
+def test_record_in_a_place_that_is_not_its_own(root: Path, add: Any) -> None:
+    path = add(method="prnu")
+    other = path.parent.parent / "yu"
+    shutil.move(path.parent, other)
+    assert "move it there" in messages(root)
+
+
+def test_two_records_of_one_job(root: Path, add: Any) -> None:
+    first = add(method="prnu", dataset="someone/gm-tiny")
+    second = add(method="prnu", dataset="other/gm-copy")
+    assert first.stem == second.stem
+    found = collect(root)
+    assert len(found.entries) == 1
+    assert f"claims the job {first.stem}" in str(found.problems[0])
+
+
+def test_two_packages_that_claim_one_name(root: Path, add: Any) -> None:
+    add(method="prnu")
+    add(method="mine", package="one 1.0")
+    add(method="mine", package="two 0.3", seed=1)
+    found = collect(root)
+    assert [entry.record.method.name for entry in found.entries] == ["prnu"]
+    assert "one and two" in str(found.problems[0])
+
+
+def test_new_version_of_a_package_is_the_same_package(root: Path, add: Any) -> None:
+    add(method="mine", package="one 1.0")
+    add(method="mine", package="one 1.1", seed=1)
+    assert collect(root).problems == ()
+
+
+def test_missing_card(root: Path, add: Any) -> None:
+    path = add(method="prnu")
+    (path.parent / "card.yaml").unlink()
+    assert "card.yaml is missing" in messages(root)
+    assert "prnu" in build(root)[0][0].read_text("utf-8")
+
+
+def test_card_with_a_python_object_is_refused(root: Path, add: Any) -> None:
+    path = add(method="prnu")
+    (path.parent / "card.yaml").write_text("!!python/object/apply:os.system ['true']\n")
+    assert "cannot be read" in messages(root)
+
+
+def test_dataset_of_a_reserved_name(root: Path, make_run: Any) -> None:
+    run = make_run(dataset="cost")
+    folder = root / "results" / "cost" / "prnu"
+    shutil.copytree(run.parent, folder / "x")
+    shutil.move(folder / "x" / "record.json", folder / "a.json")
+    assert "another board" in messages(root)
+
+
+def test_missing_folder(tmp_path: Path) -> None:
+    with pytest.raises(BadInput, match="no folder"):
+        collect(tmp_path / "nowhere")
+
+
+def test_older_records_are_migrated(root: Path, add: Any, monkeypatch: Any) -> None:
+    path = add(method="prnu")
+    document = json.loads(path.read_text("utf-8"))
+    document["method"]["label"] = document["method"].pop("variant")
+    path.write_text(json.dumps(document), "utf-8")
+
+    def rename(content: dict[str, Any]) -> dict[str, Any]:
+        method = dict(content["method"])
+        method["variant"] = method.pop("label")
+        return {**content, "method": method}
+
+    monkeypatch.setattr(schema, "SCHEMA_VERSION", 2)
+    monkeypatch.setitem(schema.MIGRATIONS, 1, rename)
+    migrated = load_record(path)
+    assert migrated.schema_version == 2
+    assert migrated.method.variant == "wavelet"
+    edit(path, method={"name": "prnu"})
+    with pytest.raises(BadInput, match="schema version 1 but not its fields"):
+        load_record(path)
+
+
+def test_every_older_schema_has_a_migration() -> None:
+    assert set(schema.MIGRATIONS) == set(range(1, record_module.SCHEMA_VERSION))
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root reads everything")
+def test_unreadable_record(root: Path, add: Any) -> None:
+    path = add(method="prnu")
+    path.chmod(0)
+    assert "Cannot read the record" in messages(root)
