@@ -119,6 +119,8 @@ class Method(ABC):
     """
 
     card: ClassVar[MethodCard]
+    residual_names: ClassVar[tuple[str, str]] = ("image − residual", "residual")
+    """In pictures: what an image less its `residual` is, and what the residual is called."""
 
     @abstractmethod
     def fit(

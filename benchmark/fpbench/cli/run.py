@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from fpbench.runs.job import JobSpec
-    from fpbench.runs.record import Record
+    from fpbench.runs.record import Record, ScoreEntry
 
 _WIDTH = 120
 _NAMED_SCORES = (
@@ -126,6 +126,17 @@ def _console() -> Console:
     return Console(highlight=False, width=None if sys.stdout.isatty() else _WIDTH)
 
 
+def _number(value: float | None) -> str:
+    """Three decimals; never a negative zero."""
+    return "" if value is None else f"{round(value, 3) + 0.0:.3f}"
+
+
+def _interval(score: ScoreEntry) -> str:
+    if score.ci_low is None or score.ci_high is None:
+        return ""
+    return f"{_number(score.ci_low)} - {_number(score.ci_high)}"
+
+
 def _show(spec: JobSpec, record: Record, folder: Path) -> None:
     """Print one job's scores, and where its files lie."""
     from rich import box
@@ -141,9 +152,9 @@ def _show(spec: JobSpec, record: Record, folder: Path) -> None:
         if score.value is None:
             table.add_row(name, "null", score.reason or "", "", str(score.n), style="dim")
             continue
-        interval = "" if score.ci_low is None else f"{score.ci_low:.3f} - {score.ci_high:.3f}"
-        chance = "" if score.chance is None else f"{score.chance:.3f}"
-        table.add_row(name, f"{score.value:.3f}", interval, chance, str(score.n))
+        table.add_row(
+            name, _number(score.value), _interval(score), _number(score.chance), str(score.n)
+        )
     console = _console()
     console.print(table)
     cost = record.cost
@@ -175,10 +186,9 @@ def _compare(records: list[tuple[JobSpec, Record]]) -> None:
         cells = []
         for key in ("accuracy", "accuracy_bag10", "auc"):
             score = record.scores.get(key)
-            cells.append("null" if score is None or score.value is None else f"{score.value:.3f}")
+            cells.append("null" if score is None or score.value is None else _number(score.value))
         head = record.scores["accuracy"]
-        interval = "" if head.ci_low is None else f"{head.ci_low:.3f} - {head.ci_high:.3f}"
-        chance = "" if head.chance is None else f"{head.chance:.3f}"
+        interval, chance = _interval(head), _number(head.chance)
         seconds = "" if record.cost is None else f"{record.cost.total_seconds:.0f}"
         table.add_row(spec.title, cells[0], interval, chance, cells[1], cells[2], seconds)
     _console().print(table)

@@ -19,12 +19,11 @@ def plot_strip(
     residuals: NDArray[np.float32],
     names: Sequence[str],
     title: str,
-    middle: str = "image − residual",
+    rows: tuple[str, str] = ("image − residual", "residual"),
 ) -> None:
-    """Draw one column per image: the image, image − residual, and the residual.
+    """Draw one column per image: the image, what it is compared with, and the difference.
 
-    For ManiFPT in pixel space image − residual is the nearest real image; for PRNU it is the
-    denoised image. Residuals are drawn around mid-grey, each scaled to its largest value.
+    Residuals are drawn around mid-grey, each scaled to its largest value.
 
     Args:
         path: PNG file to write.
@@ -32,17 +31,17 @@ def plot_strip(
         residuals: Signed, in grey levels, of shape (N, H, W, 3).
         names: N captions.
         title: Title.
-        middle: Caption of the middle row.
+        rows: Captions of the middle and the lower row.
     """
     import numpy as np
 
     compared = np.clip(images - residuals, 0, 255).astype(np.uint8)
     peak = np.maximum(np.abs(residuals).max(axis=(1, 2, 3), keepdims=True), 1e-6)
     shown = np.clip(127.5 + 127.5 * residuals / peak, 0, 255).astype(np.uint8)
-    rows = (("image", images), (middle, compared), ("residual", shown))
+    strips = (("image", images), (rows[0], compared), (rows[1], shown))
     with written_figure(path, max(4.0, 1.15 * len(images) + 0.8), 4.4) as figure:
         grid = figure.subplots(3, len(images), squeeze=False)
-        for row, (caption, pixels) in enumerate(rows):
+        for row, (caption, pixels) in enumerate(strips):
             for column, axes in enumerate(grid[row]):
                 axes.imshow(pixels[column], interpolation="nearest")
                 axes.set_xticks([])

@@ -64,7 +64,8 @@ def draw_figures(
             plot_strip(
                 folder / "residuals.png", np.asarray(shown.pixels), residuals,
                 [names[k] for k in shown.labels],
-                f"Test images and their residuals\n{title}",
+                f"Test images, {method.residual_names[0]}, {method.residual_names[1]}\n{title}",
+                method.residual_names,
             )  # fmt: skip
 
 
