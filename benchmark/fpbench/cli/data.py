@@ -89,7 +89,7 @@ def show_dataset(name: str, as_json: bool) -> None:
     revision = "not built here" if manifest is None else f"revision {manifest.revision}"
     click.echo(f"{revision}, {recipe.size}x{recipe.size}, {brief.state}, {folder}")
     counts = recipe.counts.model_dump()
-    click.echo("images per source: " + ", ".join(f"{k} {v}" for k, v in counts.items()))
+    click.echo("images per source: " + ", ".join(f"{k} {v}" for k, v in counts.items() if v))
     click.echo(f"FDR-v1 with n = {recipe.fdr.samples}, d = {recipe.fdr.dimensions}")
     click.echo("\nSources")
     width = max((len(key) for key in sources), default=0)

@@ -155,6 +155,8 @@ def _show(spec: JobSpec, record: Record, folder: Path) -> None:
         table.add_row(
             name, _number(score.value), _interval(score), _number(score.chance), str(score.n)
         )
+    if record.dataset.shortcut is not None:
+        table.add_row("shortcut probe of the audit", _number(record.dataset.shortcut), "", "", "")
     console = _console()
     console.print(table)
     cost = record.cost
