@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save
 from torch import Tensor, nn
 
 from fpbench.errors import BadInput
@@ -29,9 +29,11 @@ def write(path: Path, tensors: Mapping[str, Tensor], facts: Mapping[str, Any]) -
     path.parent.mkdir(parents=True, exist_ok=True)
     whole = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
     partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    header = {"format": FORMAT, "facts": json.dumps(facts, sort_keys=True)}
     try:
-        save_file(whole, partial, {"format": FORMAT, "facts": json.dumps(facts, sort_keys=True)})
-        with partial.open("rb") as stream:
+        with partial.open("wb") as stream:
+            stream.write(save(whole, header))
+            stream.flush()
             os.fsync(stream.fileno())
         partial.replace(path)
     finally:

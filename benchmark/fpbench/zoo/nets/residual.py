@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping
 
 from torch import Tensor, nn
@@ -67,7 +68,7 @@ class ResidualGenerator(LatentNetwork):
     Args:
         size: Height and width of the images.
         latent: Dimension of the latent vector.
-        width: Channels everywhere.
+        width: Channels, but half as many at full resolution.
         up: Kind of upsampling inside the blocks.
         norm: Kind of normalisation.
         nonlinearity: Kind of activation.
@@ -79,14 +80,15 @@ class ResidualGenerator(LatentNetwork):
         super().__init__()
         self.latent = latent
         self.start = nn.Linear(latent, width * 16)
+        widths = [width] * levels(size) + [width // 2]
         self.body = nn.Sequential(
             *(
-                UpBlock(width, width, up=up, norm=norm, nonlinearity=nonlinearity)
-                for _ in range(levels(size))
+                UpBlock(a, b, up=up, norm=norm, nonlinearity=nonlinearity)
+                for a, b in itertools.pairwise(widths)
             ),
-            normalisation(norm, width),
+            normalisation(norm, widths[-1]),
             activation(nonlinearity),
-            nn.Conv2d(width, 3, 3, padding=1),
+            nn.Conv2d(widths[-1], 3, 3, padding=1),
             nn.Tanh(),
         )
 
@@ -102,21 +104,22 @@ class ResidualCritic(nn.Module):
     Args:
         size: Height and width of the images.
         outputs: Number of scores.
-        width: Channels everywhere.
+        width: Channels, but half as many at full resolution.
         norm: Kind of normalisation.
     """
 
     def __init__(self, size: int, outputs: int, width: int, *, norm: str) -> None:
         super().__init__()
-        count = levels(size)
+        widths = [3, width // 2] + [width] * (levels(size) - 1)
+        self.local_width = widths[-2]
         self.blocks = nn.ModuleList(
-            DownBlock(width if level else 3, width, norm=norm, first=level == 0)
-            for level in range(count)
+            DownBlock(a, b, norm=norm, first=level == 0)
+            for level, (a, b) in enumerate(itertools.pairwise(widths))
         )
         self.end = nn.Linear(width, outputs)
 
     def features(self, images: Tensor) -> tuple[Tensor, Tensor]:
-        """Local features (B, width, 8, 8) and the pooled global feature (B, width)."""
+        """Local features (B, local_width, 8, 8) and the pooled global feature (B, width)."""
         x = local = images
         for block in self.blocks:
             local, x = x, block(x)
@@ -133,14 +136,14 @@ class ContrastiveCritic(ResidualCritic):
 
     Args:
         size: Height and width of the images, at least 16.
-        width: Channels everywhere.
+        width: Channels, but half as many at full resolution.
         projection: Dimension of the projections.
     """
 
     def __init__(self, size: int, width: int, *, projection: int) -> None:
         super().__init__(size, 1, width, norm="none")
         self.local = nn.Sequential(
-            nn.Conv2d(width, width, 1), nn.ReLU(), nn.Conv2d(width, projection, 1)
+            nn.Conv2d(self.local_width, width, 1), nn.ReLU(), nn.Conv2d(width, projection, 1)
         )
         self.whole = nn.Sequential(nn.Linear(width, width), nn.ReLU(), nn.Linear(width, projection))
 

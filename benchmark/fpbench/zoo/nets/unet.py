@@ -29,6 +29,12 @@ class DiffusersUNet(nn.Module):
         return out
 
 
+def _check_size(size: int, widths: Sequence[int], *, reduction: int = 1) -> None:
+    unit = reduction * 2 ** (len(widths) - 1)
+    if size % unit:
+        raise ValueError(f"image size {size} is no multiple of {unit}")
+
+
 def ddpm_unet(
     size: int, design: Mapping[str, str], *, widths: Sequence[int] = (16, 32, 64), layers: int = 1
 ) -> dict[str, nn.Module]:
@@ -44,6 +50,7 @@ def ddpm_unet(
     for key, value in (fixed | {"normalisation": "group"}).items():
         if design[key] != value:
             raise ValueError(f"this network's {key} is {value}, not {design[key]}")
+    _check_size(size, widths)
     return {
         "denoiser": DiffusersUNet(
             size,
@@ -251,8 +258,7 @@ def denoising_unet(
     scale_shift: bool = False,
 ) -> dict[str, nn.Module]:
     """A U-Net whose resampling, normalisation and nonlinearity are as `design` says."""
-    if size % 2 ** (len(widths) - 1):
-        raise ValueError(f"image size {size} is no multiple of {2 ** (len(widths) - 1)}")
+    _check_size(size, widths)
     network = UNet(
         channels,
         widths,
@@ -299,8 +305,7 @@ def latent_diffusion(
         widths: Channels of the U-Net per resolution of the latents.
         blocks: Its residual blocks per resolution and direction.
     """
-    if size % (4 * 2 ** (len(widths) - 1)):
-        raise ValueError(f"image size {size} is no multiple of {4 * 2 ** (len(widths) - 1)}")
+    _check_size(size, widths, reduction=4)
     norm, kind = design["normalisation"], design["nonlinearity"]
     up, down, wide = design["upsampling"], design["downsampling"], coder_width
 

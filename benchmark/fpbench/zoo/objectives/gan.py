@@ -168,8 +168,8 @@ class WGAN(GAN):
 class DRAGAN(GAN):
     """Minimax loss with a gradient penalty around real images.
 
-    Kodali et al. 2017 (arXiv:1705.07215), algorithm 1: points are real images plus half their
-    standard deviation times uniform noise.
+    Kodali et al. 2017 (arXiv:1705.07215), algorithm 1, with Gaussian noise of half the images'
+    standard deviation.
 
     Args:
         parts: ``generator`` and ``discriminator``.
@@ -194,7 +194,7 @@ class DRAGAN(GAN):
 
     def regulariser(self, real: Tensor, fake: Tensor) -> Tensor:
         """The penalty at noisy real images."""
-        points = real + 0.5 * real.std() * torch.rand_like(real)
+        points = real + 0.5 * real.std() * torch.randn_like(real)
         return self.weight * gradient_penalty(self.judge, points, one_sided=self.one_sided)
 
 

@@ -34,7 +34,7 @@ class Diffusion(Generative):
     """Denoising diffusion in discrete time, sampled by DDIM or by ancestral steps.
 
     Ho et al. 2020 (arXiv:2006.11239), equation 14; sampling by Song et al. 2021
-    (arXiv:2010.02502), equation 12, on evenly spaced times with clipped estimates of the image.
+    (arXiv:2010.02502), equation 12, with clipped estimates of the image.
 
     The network's output is always read as a velocity v = √ᾱ ε - √(1-ᾱ) x₀ (Salimans & Ho 2022,
     arXiv:2202.00512, appendix D), from which noise and image follow: an untrained network then
@@ -46,7 +46,7 @@ class Diffusion(Generative):
         size: Height and width of the images.
         schedule: ``linear`` or ``cosine``.
         predicts: ``noise`` or ``velocity``.
-        sampling_steps: Evaluations of the network per sample.
+        sampling_steps: Evaluations of the network per sample, at most: times are whole numbers.
         eta: 0 for DDIM's deterministic path, 1 for ancestral noise.
     """
 
@@ -105,10 +105,9 @@ class Diffusion(Generative):
         return clean.clamp(-1, 1)
 
     def times(self) -> list[int]:
-        """Times of the sampler, falling, the last 0."""
-        total = len(self.alphas)
-        spaced = torch.linspace(total - 1, 0, self.sampling_steps).round().long()
-        return [int(t) for t in spaced]
+        """Times of the sampler, falling to 0, quadratically spaced (DDIM, appendix D.2)."""
+        roots = torch.linspace((len(self.alphas) - 1) ** 0.5, 0, self.sampling_steps)
+        return list(dict.fromkeys(int(t) for t in roots.square().round()))
 
     def draw(self, count: int) -> Tensor:
         """Samples after `sampling_steps` evaluations of the denoiser."""
@@ -241,9 +240,9 @@ class NoiseConditionalScore(Generative):
     """Score matching at geometrically spaced noise levels (NCSN, arXiv:1907.05600).
 
     The denoiser is told the level and estimates the noise, which is minus σ times the score
-    (Song & Ermon 2020, arXiv:2006.09011, technique 3). Samples follow the reverse diffusion of
-    the variance-exploding process with Langevin corrections (Song et al. 2021, arXiv:2011.13456,
-    algorithms 2 and 4) and end with one denoising step.
+    (Song & Ermon 2020, arXiv:2006.09011, technique 3). Samples follow the probability flow of the
+    variance-exploding process, one Euler step per level, with Langevin corrections (Song et al.
+    2021, arXiv:2011.13456, equation 13 and algorithm 4), and end with one denoising step.
 
     Args:
         parts: ``denoiser``, called with images and times of shape (B,).
@@ -264,7 +263,7 @@ class NoiseConditionalScore(Generative):
         smallest: float = 0.01,
         largest: float = 20.0,
         sampling_steps: int = 25,
-        snr: float = 0.1,
+        snr: float = 0.2,
     ) -> None:
         super().__init__(parts, size=size)
         self.smallest, self.largest = smallest, largest
@@ -306,10 +305,7 @@ class NoiseConditionalScore(Generative):
             if following is None:
                 return clean
             lower = self.levels(torch.full_like(place[:1], following)).view(1, 1, 1, 1)
-            # The distribution of the level below given this one and the image, were it known.
-            ratio = (lower / sigma).square()
-            x = clean + ratio * (x - clean)
-            x = x + lower * (1 - ratio).sqrt() * torch.randn_like(x)
+            x = clean + lower / sigma * (x - clean)
             if self.snr:
                 x = self.correct(x, torch.full_like(place, following), lower)
         return x

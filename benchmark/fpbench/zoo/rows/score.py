@@ -32,7 +32,7 @@ ROWS = (
         family="Score",
         architecture="NCSN",
         summary="Variance-exploding score matching at noise levels from 0.01 to 20; sampled by "
-        "25 reverse steps, each with one Langevin correction.",
+        "25 probability flow steps, each with one Langevin correction.",
         citation="Song & Ermon 2019, arXiv:1907.05600; Song et al. 2020, arXiv:2011.13456",
         design=design(
             up="bilinear",
@@ -45,7 +45,7 @@ ROWS = (
         network=_UNET,
         objective=f"{_LOSSES}:NoiseConditionalScore",
         network_options={"widths": (16, 32, 64), "blocks": 1},
-        objective_options={"sampling_steps": 25, "snr": 0.1},
+        objective_options={"sampling_steps": 25, "snr": 0.2},
         training=Training(batch=32, rate=1e-3, ema=0.995, clip=1.0, channels_last=False),
     ),
     ZooModel(
@@ -53,7 +53,8 @@ ROWS = (
         family="Score",
         architecture="ADM",
         summary="U-Net told the time by scale and shift, attention at the lowest resolution, "
-        "cosine schedule, error of the velocity; no classifier guidance; 25 ancestral steps.",
+        "cosine schedule, error of the velocity; no classifier guidance; 25 steps half way "
+        "between DDIM and ancestral sampling.",
         citation="Dhariwal & Nichol 2021, arXiv:2105.05233; Nichol & Dhariwal 2021, "
         "arXiv:2102.09672",
         design=design(
@@ -76,7 +77,7 @@ ROWS = (
             "schedule": "cosine",
             "predicts": "velocity",
             "sampling_steps": 25,
-            "eta": 1.0,
+            "eta": 0.5,
         },
         training=Training(batch=32, rate=1e-3, ema=0.995, clip=1.0, channels_last=False),
     ),
