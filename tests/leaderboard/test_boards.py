@@ -1,0 +1,274 @@
+"""Rows, ranks and the Markdown that is made of them."""
+
+import re
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from markdown_it import MarkdownIt
+
+from fpbench.leaderboard.build import build, make_files, read_leaderboards
+from fpbench.leaderboard.rows import combined
+from fpbench.metrics.score import Score
+from fpbench.metrics.statistics import combine_seeds, mcnemar
+
+
+def section(root: Path, position: int = 0) -> Any:
+    return read_leaderboards(root).boards[0].sections[position]
+
+
+def cells(line: str) -> list[str]:
+    return [cell.strip() for cell in line.strip().strip("|").split(" | ")]
+
+
+def board_line(root: Path, name: str, heading: str = "### Attribution of single images") -> Any:
+    text = (root / "someone-gm-tiny.md").read_text("utf-8")
+    part = text[text.index(heading) :]
+    return cells(next(line for line in part.splitlines() if f"**{name}**" in line))
+
+
+def test_rows_that_no_test_separates_share_a_rank(root: Path, add: Any) -> None:
+    add(method="best", skill=0.95)
+    add(method="near", skill=0.93)
+    add(method="far", skill=0.4)
+    rows = section(root).rows
+    assert [(row.method.name, row.rank) for row in rows] == [("best", 1), ("near", 1), ("far", 3)]
+
+
+def test_pairs_are_those_of_the_stored_predictions(root: Path, add: Any) -> None:
+    add(method="best", skill=0.9)
+    add(method="far", skill=0.6)
+    found = section(root)
+    judged = [row.judged for row in found.rows]
+    expected = mcnemar(judged[0].correct, judged[1].correct)
+    assert found.pairs.p_value[0, 1] == pytest.approx(expected.p_value)
+    assert found.pairs.difference[0, 1] == pytest.approx(
+        found.rows[0].value - found.rows[1].value
+    )
+    assert found.paired == (0, 1)
+
+
+def test_seeds_become_one_row(root: Path, add: Any) -> None:
+    for seed in range(3):
+        add(method="prnu", seed=seed, skill=0.7 + 0.02 * seed)
+    row = section(root).rows[0]
+    values = [entry.record.scores["accuracy"].value for entry in row.entries]
+    assert row.seeds == (0, 1, 2)
+    assert row.value == pytest.approx(np.mean(values))
+    assert row.spread["accuracy"] == (min(values), max(values))
+    assert row.judged.correct.mean() == pytest.approx(row.value)
+
+
+def test_folds_become_one_row_only_when_all_are_there(root: Path, add: Any) -> None:
+    for fold in range(2):
+        add(method="prnu", fold=fold, folds=3, prefix=f"f{fold}-")
+    row = section(root).rows[0]
+    assert row.rank is None
+    assert row.unranked == "2 of 3 folds"
+    add(method="prnu", fold=2, folds=3, prefix="f2-")
+    row = section(root).rows[0]
+    assert row.rank == 1
+    assert len(row.judged.ids) == 3 * 72
+    assert row.value == pytest.approx(row.judged.correct.mean())
+
+
+def test_folds_that_share_images_are_not_ranked(root: Path, add: Any) -> None:
+    for fold in range(3):
+        add(method="prnu", fold=fold, folds=3)
+    assert section(root).rows[0].unranked == "folds share images"
+
+
+def test_budgets_are_never_ranked_together(root: Path, add: Any) -> None:
+    add(method="short", budget="smoke", skill=0.9)
+    add(method="long", budget="full", skill=0.4)
+    add(method="middle", budget="small", skill=0.7)
+    sections = read_leaderboards(root).boards[0].sections
+    assert [(s.budget, s.rows[0].method.name, s.rows[0].rank) for s in sections] == [
+        ("full", "long", 1),
+        ("small", "middle", 1),
+        ("smoke", "short", 1),
+    ]
+
+
+def test_configurations_are_rows_of_their_own(root: Path, add: Any) -> None:
+    add(method="m", variant="a")
+    add(method="m", variant="b")
+    add(method="m", variant="a", params={"k": 5})
+    labels = {row.label for row in section(root).rows}
+    assert labels == {"m:a", "m:b", "m:a k=5"}
+
+
+def test_newer_version_of_a_method_replaces_the_older(root: Path, add: Any) -> None:
+    add(method="m", version="2", skill=0.5, created=1)
+    add(method="m", version="1", skill=0.9, created=0)
+    rows = section(root).rows
+    assert [row.method.version for row in rows] == ["2"]
+
+
+def test_newer_revision_of_a_dataset_replaces_the_older(root: Path, add: Any) -> None:
+    add(method="old", content="cd" * 32, created=0)
+    add(method="new", content="ab" * 32, created=5)
+    (board,) = read_leaderboards(root).boards
+    assert [row.method.name for row in board.sections[0].rows] == ["new"]
+    assert board.older == ((f"1-{'cd' * 6}", 1),)
+    build(root)
+    assert "Earlier revisions" in (root / "someone-gm-tiny.md").read_text("utf-8")
+
+
+def test_rows_of_other_images_are_not_compared(root: Path, add: Any) -> None:
+    add(method="a")
+    add(method="b")
+    add(method="c", prefix="other")
+    found = read_leaderboards(root)
+    rows = {row.method.name: row for row in found.boards[0].sections[0].rows}
+    assert rows["c"].rank is None
+    assert rows["c"].unranked == "judged other images"
+    assert rows["a"].rank == 1
+    assert "judged other test images" in str(found.problems[0])
+
+
+def test_declined_configurations_stand_apart_with_their_reason(root: Path, add: Any) -> None:
+    add(method="prnu")
+    add(method="big", status="declined", reason="needs <weights> | `hf download x`")
+    add(method="later", status="declined", reason="no weights", seed=1)
+    add(method="later", status="done", seed=2)
+    build(root)
+    text = (root / "someone-gm-tiny.md").read_text("utf-8")
+    declined = text[text.index("## Declined") :]
+    assert "| big:wavelet | small | needs &lt;weights&gt; \\| \\`hf download x\\` |" in declined
+    assert "later" not in declined
+
+
+def test_null_controls_are_no_rows(root: Path, add: Any) -> None:
+    add(method="prnu")
+    add(method="prnu", control="shuffled-labels", skill=0.33)
+    assert len(section(root).rows) == 1
+    build(root)
+    text = (root / "someone-gm-tiny.md").read_text("utf-8")
+    assert "## Null controls" in text
+
+
+def test_board_shows_chance_shortcut_interval_links(root: Path, add: Any) -> None:
+    path = add(method="prnu", shortcut=0.9)
+    build(root)
+    text = (root / "someone-gm-tiny.md").read_text("utf-8")
+    line = board_line(root, "prnu:wavelet")
+    assert line[0] == "1"
+    assert re.fullmatch(r"0\.\d{3} \[0\.\d{3}, 0\.\d{3}\]", line[2])
+    assert f"[{path.stem[:6]}](results/someone-gm-tiny/prnu/{path.name})" in line[-2]
+    assert line[-1] == "[The paper of prnu (2020)](https://example.org/paper)"
+    assert "|  | *chance* | 0.333 | 0.250 | 0.500 |" in text
+    assert "|  | *shortcut probe* | 0.900 |" in text
+    assert "reaches an accuracy of 0.900 against a chance of 0.333, more than guessing" in text
+    for heading in ("Attribution of bags", "Separability", "Decorrelation", "Cost"):
+        assert f"### {heading}" in text
+    for target in re.findall(r"\]\((?!https?:)([^)#]+)\)", text):
+        assert (root / target).exists(), target
+
+
+def test_shortcut_within_noise_is_not_called_a_giveaway(root: Path, add: Any) -> None:
+    add(method="prnu", shortcut=0.36)
+    build(root)
+    assert "more than guessing" not in (root / "someone-gm-tiny.md").read_text("utf-8")
+
+
+def test_scores_without_a_table_are_not_dropped(root: Path, add: Any) -> None:
+    import json
+
+    path = add(method="prnu")
+    document = json.loads(path.read_text("utf-8"))
+    document["scores"]["brand_new"] = {"value": 0.123, "n": 72}
+    document["scores"]["transfer_gm-x_family"] = {"value": 0.456, "n": 72}
+    path.write_text(json.dumps(document), "utf-8")
+    build(root)
+    assert "brand new" in (root / "someone-gm-tiny.md").read_text("utf-8")
+    assert "0.456" in (root / "transfer.md").read_text("utf-8")
+
+
+def test_the_same_records_give_the_same_bytes(root: Path, add: Any, tmp_path: Path) -> None:
+    import os
+    import shutil
+
+    for seed in range(2):
+        add(method="a", seed=seed)
+        add(method="b", seed=seed, skill=0.6)
+    build(root)
+    first = {path.name: path.read_bytes() for path in root.glob("*.*")}
+    copy = tmp_path / "copy"
+    shutil.copytree(root / "results", copy / "results")
+    for path in sorted(copy.rglob("*"), reverse=True):
+        os.utime(path, (1, 1))
+    build(copy)
+    assert {path.name: path.read_bytes() for path in copy.glob("*.*")} == first
+
+
+def test_boards_without_records_are_removed_and_other_files_are_kept(
+    root: Path, add: Any
+) -> None:
+    import shutil
+
+    from fpbench.errors import BadInput
+
+    path = add(method="prnu")
+    build(root)
+    (root / "notes.md").write_text("mine\n")
+    shutil.rmtree(path.parents[1])
+    build(root)
+    assert not (root / "someone-gm-tiny.md").exists()
+    assert (root / "notes.md").read_text() == "mine\n"
+    (root / "cost.md").write_text("mine\n")
+    with pytest.raises(BadInput, match=r"cost\.md was not made by"):
+        build(root)
+
+
+def test_empty_folder_makes_boards_that_say_so(root: Path) -> None:
+    files, problems = build(root)
+    assert not problems
+    assert "There are no records yet" in (root / "README.md").read_text("utf-8")
+    assert "No record holds transfer scores yet" in (root / "transfer.md").read_text("utf-8")
+    assert "No record defines correlations" in (root / "structure.md").read_text("utf-8")
+
+
+def test_structure_is_made_from_stored_correlations(root: Path, add: Any) -> None:
+    add(method="prnu")
+    text = make_files(read_leaderboards(root))["structure.md"]
+    line = next(line for line in text.splitlines() if "prnu" in line)
+    # gan-a and gan-b correlate by 0.6, vae-c by 0.1 with both: two clusters, as the families.
+    assert "1.000 (p " in line
+
+
+def test_hostile_names_are_shown_and_obeyed_nowhere(root: Path, add: Any) -> None:
+    name = "<script>alert(1)</script>|[x](javascript:alert(1))"
+    path = add(
+        method=name,
+        variant="../../../x",
+        params={"<b>": "a|b"},
+        card={"url": "javascript:alert(1)", "title": "<img src=x onerror=alert(1)>"},
+    )
+    assert path.resolve().is_relative_to((root / "results").resolve())
+    _, problems = build(root)
+    assert not problems
+    for board in root.glob("*.md"):
+        text = board.read_text("utf-8")
+        assert "<script" not in text
+        assert "<img" not in text
+        rendered = MarkdownIt("commonmark", {"html": True}).enable("table")
+        rendered.validateLink = lambda url: True  # type: ignore[method-assign]
+        html = rendered.render(text)
+        assert "javascript:" not in "".join(re.findall(r"<[^>]*>", html))
+    assert "&lt;script&gt;" in (root / "someone-gm-tiny.md").read_text("utf-8")
+
+
+def test_intervals_of_several_runs_keep_their_sides() -> None:
+    runs = [Score(1.0, 0.996, 1.0, 100, 0.1), Score(1.0, 0.994, 1.0, 100, 0.1)]
+    both = combined([runs])
+    assert (both.value, both.ci_high) == (1.0, 1.0)
+    assert 0.994 <= both.ci_low <= 0.996
+    even = [Score(0.5, 0.4, 0.6, 100), Score(0.6, 0.5, 0.7, 100)]
+    expected = combine_seeds(even)
+    found = combined([even])
+    assert (found.ci_low, found.ci_high) == pytest.approx((expected.ci_low, expected.ci_high))
+    wide = combined([[Score(5.0, 4.0, 9.0, 10)], [Score(6.0, 5.0, 10.0, 10)]])
+    assert wide.value - wide.ci_low < wide.ci_high - wide.value
+    assert combined([[Score(0.5, 0.4, 0.6, 10)]]).ci_low == 0.4

@@ -1,0 +1,214 @@
+"""Tampered values, wrong revisions and swapped predictions are caught; honest records pass."""
+
+import hashlib
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+
+from fpbench.cli.main import cli
+from fpbench.leaderboard.claims import Difference, spec_of
+from fpbench.leaderboard.verify import judged_rerun, verify
+from fpbench.runs.artifacts import write_embeddings
+from fpbench.runs.record import Record, ScoreEntry
+
+
+def change(path: Path, keep_job: bool = False, **changes: Any) -> None:
+    document = json.loads(path.read_text("utf-8"))
+    for key, value in changes.items():
+        target = document
+        *parents, last = key.split("__")
+        for part in parents:
+            target = target[part]
+        target[last] = value
+    if keep_job:
+        document["job"] = spec_of(Record.model_validate(document)).key
+    path.write_text(json.dumps(document), "utf-8")
+
+
+def outcomes(path: Path, **settings: Any) -> dict[str, str]:
+    return {step.what: step.outcome for step in verify(path, rerun=False, **settings).steps}
+
+
+def test_honest_record(make_run: Any) -> None:
+    found = verify(make_run(), rerun=False)
+    assert found.outcome == "bitwise"
+    assert {s.what: s.outcome for s in found.steps} == {
+        "job": "bitwise", "files": "bitwise", "scores": "bitwise",
+        "embeddings": "not checked", "rerun": "not checked",
+    }  # fmt: skip
+
+
+def test_record_on_a_board(add: Any) -> None:
+    assert verify(add(), rerun=False).outcome == "bitwise"
+
+
+def test_tampered_value(make_run: Any) -> None:
+    path = make_run()
+    change(path, scores__accuracy__value=0.99)
+    found = verify(path, rerun=False)
+    assert found.outcome == "mismatch"
+    (scores,) = [s for s in found.steps if s.what == "scores"]
+    assert scores.details == (f"accuracy.value: 0.99 in the record, {0.8194444444444445} found",)
+
+
+def test_invented_score(make_run: Any) -> None:
+    path = make_run()
+    change(path, scores__better={"value": 1.0, "n": 5})
+    assert outcomes(path)["scores"] == "mismatch"
+
+
+def test_last_digit_is_within_tolerance(make_run: Any) -> None:
+    path = make_run()
+    value = json.loads(path.read_text("utf-8"))["scores"]["accuracy"]["value"]
+    change(path, scores__accuracy__value=value + 1e-15)
+    assert outcomes(path)["scores"] == "within tolerance"
+
+
+def test_wrong_revision(make_run: Any) -> None:
+    path = make_run()
+    change(path, dataset__revision="2-000000000000")
+    assert outcomes(path)["job"] == "mismatch"
+
+
+def test_wrong_revision_with_a_job_made_to_fit(make_run: Any) -> None:
+    path = make_run(dataset="gm-mini")
+    change(path, keep_job=True, dataset__revision="1-ffffffffffff")
+    found = verify(path, offline=True)
+    assert {s.what: s.outcome for s in found.steps}["job"] == "bitwise"
+    (dataset,) = [s for s in found.steps if s.what == "dataset"]
+    assert dataset.outcome == "mismatch"
+    assert "gm-mini is revision" in dataset.details[0]
+
+
+def test_swapped_predictions(make_run: Any) -> None:
+    path, other = make_run(skill=0.8), make_run(skill=0.5)
+    shutil.copy(other.parent / "predictions.parquet", path.parent / "predictions.parquet")
+    found = outcomes(path)
+    assert found["files"] == "mismatch"
+    assert found["scores"] == "mismatch"
+
+
+def test_swapped_predictions_with_checksums_made_to_fit(make_run: Any) -> None:
+    path, other = make_run(skill=0.8), make_run(skill=0.5)
+    target = path.parent / "predictions.parquet"
+    shutil.copy(other.parent / "predictions.parquet", target)
+    content = target.read_bytes()
+    change(
+        path,
+        artifacts__predictions__sha256=hashlib.sha256(content).hexdigest(),
+        artifacts__predictions__size=len(content),
+    )
+    found = outcomes(path)
+    assert found["files"] == "bitwise"
+    assert found["scores"] == "mismatch"
+
+
+def test_other_counts_than_the_record_states(make_run: Any) -> None:
+    path = make_run()
+    document = json.loads(path.read_text("utf-8"))
+    document["dataset"]["sources"][1]["test"] = 23
+    path.write_text(json.dumps(document), "utf-8")
+    (scores,) = [s for s in verify(path, rerun=False).steps if s.what == "scores"]
+    assert "the record has 23 test images of 'gan-a', the predictions 24" in scores.details[0]
+
+
+def test_missing_file(make_run: Any) -> None:
+    path = make_run()
+    (path.parent / "evidence.safetensors").unlink()
+    found = verify(path, rerun=False)
+    assert found.outcome == "mismatch"
+    assert "is missing" in found.steps[1].details[0]
+
+
+def test_dataset_that_is_not_here(make_run: Any) -> None:
+    found = verify(make_run(dataset="nowhere-to-be-found"), offline=True)
+    assert found.outcome == "bitwise"
+    assert found.steps[-1].what == "dataset"
+    assert found.steps[-1].outcome == "not checked"
+
+
+def test_declined_record_has_no_scores_to_follow(make_run: Any) -> None:
+    found = verify(make_run(status="declined", reason="no weights"))
+    assert found.steps[-1].outcome == "not checked"
+    assert "no weights" in found.steps[-1].details[0]
+
+
+def with_embeddings(path: Path, noise: float = 0.0) -> None:
+    """Embeddings from which the correlations in the evidence follow."""
+    from safetensors.numpy import load_file, save_file
+
+    from fpbench.metrics.decorrelation import (
+        fingerprint_correlations,
+        item_correlations,
+        source_fingerprints,
+    )
+
+    rng = np.random.default_rng(0)
+    means = rng.normal(size=(4, 64)).astype(np.float32)
+    test = (means[np.repeat(np.arange(4), 24)] + rng.normal(size=(96, 64))).astype(np.float32)
+    prints = source_fingerprints(means[1:], np.arange(3))
+    file = path.parent / "evidence.safetensors"
+    arrays = load_file(file)
+    arrays["correlations"] = item_correlations(test, prints).astype(np.float32)
+    arrays["fingerprint_correlations"] = fingerprint_correlations(prints).astype(np.float32)
+    arrays["correlations"][0, 0] += noise
+    save_file(arrays, file)
+    document = json.loads(path.read_text("utf-8"))
+    entry = write_embeddings(path.parent, test, means)
+    document["artifacts"]["embeddings"] = entry.model_dump()
+    path.write_text(json.dumps(document), "utf-8")
+
+
+def test_correlations_follow_from_embeddings(make_run: Any) -> None:
+    path = make_run()
+    with_embeddings(path)
+    assert outcomes(path)["embeddings"] in ("bitwise", "within tolerance")
+    other = make_run(seed=1)
+    with_embeddings(other, noise=0.2)
+    assert outcomes(other)["embeddings"] == "mismatch"
+
+
+def entries(value: float, low: float | None, high: float | None) -> dict[str, ScoreEntry]:
+    return {"accuracy": ScoreEntry(value=value, ci_low=low, ci_high=high, n=100, chance=0.1)}
+
+
+@pytest.mark.parametrize(
+    ("found", "low", "high", "outcome"),
+    [
+        (0.81, 0.75, 0.85, "within tolerance"),
+        (0.83, 0.75, 0.85, "mismatch"),
+        (0.805, None, None, "within tolerance"),
+        (0.9, None, None, "mismatch"),
+    ],
+)
+def test_rerun_is_judged_by_the_interval(
+    found: float, low: float | None, high: float | None, outcome: str
+) -> None:
+    difference = Difference("accuracy", "value", 0.8, found)
+    step = judged_rerun(entries(0.8, low, high), [difference], 0.3)
+    assert step.outcome == outcome
+    assert "0.3 at most" in step.details[0]
+
+
+def test_rerun_with_other_counts_is_a_mismatch() -> None:
+    step = judged_rerun(entries(0.8, 0.7, 0.9), [Difference("accuracy", "n", 100, 90)], 0.0)
+    assert step.outcome == "mismatch"
+
+
+def test_command(make_run: Any) -> None:
+    good, bad = make_run(), make_run(seed=1)
+    change(bad, scores__accuracy__value=0.99)
+    runner = CliRunner()
+    done = runner.invoke(cli, ["verify", str(good), "--no-rerun"])
+    assert done.exit_code == 0
+    assert f"{good}: bitwise" in done.output
+    done = runner.invoke(cli, ["verify", str(good), str(bad), "--no-rerun", "--json"])
+    assert done.exit_code == 1
+    assert [item["outcome"] for item in json.loads(done.stdout)] == ["bitwise", "mismatch"]
+    required = runner.invoke(cli, ["verify", str(good), "--no-rerun", "--require-rerun"])
+    assert required.exit_code == 1
