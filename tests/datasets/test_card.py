@@ -28,7 +28,8 @@ def test_every_shipped_card_is_whole(name: str) -> None:
     assert {"pretty_name", "license", "size_categories", "tags"} <= set(front)
     if recipe.synthetic is None:
         sources = card.read_sources(folder)
-        assert {"real", *recipe.sources} == set(sources)
+        recipes = [card.read_recipe(folder, path.name) for path in folder.glob("recipe*.yaml")]
+        assert {"real"}.union(*(one.sources for one in recipes)) == set(sources)
         for source, entry in sources.items():
             assert (entry.family == "Real") == (source == "real")
             if source != "real":
@@ -155,3 +156,58 @@ def test_front_matter_must_be_there(tiny_card: Path) -> None:
     (tiny_card / "README.md").write_text("# Tiny\n", "utf-8")
     with pytest.raises(BadInput, match="must begin with a YAML block"):
         card.read_front_matter(tiny_card)
+
+
+PAPERS = {
+    # ManiFPT (CVPR 2024), Table 1; DSF (arXiv:2206.02067), Table 1; Yu et al. 2019.
+    "gm-cifar10": (
+        "BigGAN-deep, StyleGAN2, WGAN-GP, Denoising Diffusion GAN, NVAE, VAEBM, Efficient-VDVAE, "
+        "Glow, MaCow, DDPM, Soft Truncation RVE, LSGM",
+        12,
+    ),
+    "gm-celeba": (
+        "GAN, DCGAN, LSGAN, WGAN-GP, WGAN-LP, DRAGAN-GP, DRAGAN-LP, β-VAE, DFC-VAE, NVAE, VAEBM, "
+        "Efficient-VDVAE, Glow, DDPM, Soft Truncation RVE",
+        15,
+    ),
+    "gm-chq": (
+        "BigGAN-deep, StyleGAN2, StyleGAN3, VQGAN, StyleSwin, Denoising Diffusion GAN, StyleALAE, "
+        "NVAE, VAEBM, Efficient-VDVAE, MaCow, Residual Flow, DDPM, NCSN++, Soft Truncation RVE, "
+        "LSGM, LDM",
+        17,
+    ),
+    "gm-ffhq": (
+        "BigGAN-deep, StyleGAN2, StyleGAN3, VQGAN, NVAE, Efficient-VDVAE, NCSN++, LDM",
+        8,
+    ),
+    "gan4": ("ProGAN, MMD GAN, SN-GAN, Cramér GAN", 4),
+    "gm-dsf": (
+        "β-VAE, DFC-VAE, FactorVAE, InfoVAE, NVAE, GAN, EBGAN, DCGAN, LSGAN, WGAN-GP, WGAN-LP, "
+        "DRAGAN-GP, DRAGAN-LP, StyleGAN, StyleGAN2, ProGAN, MMD-GAN, SN-GAN, InfoMax-GAN, Glow, "
+        "MaCow, NCSN, ADM",
+        23,
+    ),
+}
+
+
+@pytest.mark.parametrize("name", sorted(PAPERS))
+def test_the_papers_full_list_is_there(name: str) -> None:
+    listed, count = PAPERS[name]
+    architectures = listed.split(", ")
+    assert len(architectures) == count
+    folder = card_folders()[name]
+    entries = card.read_sources(folder)
+    recipe = card.read_recipe(folder)
+    found = {entries[source].architecture for source in recipe.sources}
+    assert set(architectures) <= found
+    for source, origin in recipe.sources.items():
+        if origin.kind == "unavailable":
+            assert entries[source].design, f"{source} of {name} has no design choices"
+
+
+def test_no_real_image_of_the_restricted_sets_is_shipped() -> None:
+    for name in PAPERS:
+        folder = card_folders()[name]
+        recipe = card.read_recipe(folder)
+        assert recipe.real is not None and not recipe.real.published
+        assert "data/*/real-*.parquet" in (folder / ".gitignore").read_text("utf-8")

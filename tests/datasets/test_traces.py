@@ -81,3 +81,14 @@ def test_clipping_counts_both_ends() -> None:
     images[0, 0, 0] = (0, 255, 100)
     features = traces.clipping_features(images)[0] ** 2
     np.testing.assert_allclose(features, [1 / 16, 0, 0, 0, 1 / 16, 0], atol=1e-7)
+
+
+def test_finer_grids_are_no_trace_of_a_codec(photographs: np.ndarray) -> None:
+    checkered = photographs.astype(int)
+    checkered[:, ::2] += 6
+    checkered[:, :, ::4] += 6
+    checkered = np.clip(checkered, 0, 255).astype(np.uint8)
+    plain = traces.grid_features(photographs).mean(axis=0)
+    assert np.abs(traces.grid_features(checkered).mean(axis=0) - plain).max() < 0.03
+    compressed = equalised(photographs, Equalise(jpeg=50))
+    assert (traces.grid_features(compressed).mean(axis=0) - plain).min() > 0.05

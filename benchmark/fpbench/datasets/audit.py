@@ -5,15 +5,17 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import islice
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from fpbench.datasets import traces
-from fpbench.datasets.card import read_manifest
+from fpbench.datasets.card import read_manifest, read_recipe
 from fpbench.datasets.duplicates import near_duplicates
 from fpbench.datasets.layout import LABELLED_SPLITS, MANIFEST, SPLITS, encode_png, shard_path
-from fpbench.datasets.load import GMDataset, load, read_shard
+from fpbench.datasets.load import GMDataset, load
+from fpbench.datasets.shards import read_shard
 from fpbench.images import ImageSet
 from fpbench.metrics.attribution import accuracy_score
 from fpbench.metrics.score import Score
@@ -24,8 +26,11 @@ if TYPE_CHECKING:
     from fpbench.datasets.schema import Manifest
     from fpbench.method import Progress
 
-GROUPS = ("file", "codec", "clipping", "bytes")
-"""Groups of features: file headers, 8x8 traces in pixels, pixels at 0 and 255, file size."""
+SHORTCUT = ("file", "clipping", "bytes")
+"""What the shortcut probe sees: file headers, pixels at 0 and 255, file size."""
+
+GROUPS = (*SHORTCUT, "grid")
+"""Groups that are probed one by one; ``grid`` is no shortcut, as upsamplers leave one, too."""
 
 _TREES = 300
 _EXAMPLES = 5
@@ -92,6 +97,7 @@ def audit(ref: str, *, offline: bool = False, progress: Progress | None = None) 
         "counts": _counts(dataset),
         "files": files,
         "origin_files": origin_files,
+        "equalised": _equalised(folder) if manifest is not None and folder is not None else None,
         "codec_trace": _by_source(dataset, splits["test"], _codec_trace),
         "clipping": _by_source(dataset, splits["test"], _clipping),
         "duplicates": _duplicates(dataset, progress),
@@ -119,6 +125,12 @@ def _origin_files(manifest: Manifest | None) -> dict[str, dict[str, int]]:
     if manifest is None:
         return {}
     return {name: facts["files"] for name, facts in manifest.facts.items() if "files" in facts}
+
+
+def _equalised(folder: Path) -> dict[str, Any] | None:
+    """The recipe's equalise step, or None."""
+    steps = read_recipe(folder).equalise
+    return None if steps is None else steps.model_dump(mode="json")
 
 
 def _encoded(dataset: GMDataset, split: str, manifest: Manifest | None) -> Iterator[bytes]:
@@ -154,11 +166,11 @@ def _features(
     for split in parts:
         images: ImageSet = getattr(dataset, split)
         files = _encoded(dataset, split, manifest)
-        codec, clipping = [], []
+        grid, clipping = [], []
         headers[split], sizes[split] = [], []
         for start in range(0, len(images), _BATCH):
             batch = images.pixels[start : start + _BATCH]
-            codec.append(traces.codec_features(batch))
+            grid.append(traces.grid_features(batch))
             clipping.append(traces.clipping_features(batch))
             for data in islice(files, len(batch)):
                 headers[split].append(traces.file_traits(data))
@@ -168,7 +180,7 @@ def _features(
                 progress("read traces", done, total)
         found[split] = _Split(
             images.labels,
-            {"codec": np.concatenate(codec), "clipping": np.concatenate(clipping)},
+            {"grid": np.concatenate(grid), "clipping": np.concatenate(clipping)},
         )
     # Kinds of files are numbered over both splits together.
     together = traces.file_features([*headers["train"], *headers["test"]])
@@ -201,7 +213,7 @@ def _by_source(
 
 
 def _codec_trace(features: dict[str, NDArray[np.float32]]) -> float:
-    return round(float(features["codec"][:, 0].mean()), 4)
+    return round(float(features["grid"][:, 0].mean()), 4)
 
 
 def _clipping(features: dict[str, NDArray[np.float32]]) -> dict[str, float]:
@@ -272,9 +284,9 @@ def _duplicates(dataset: GMDataset, progress: Progress | None) -> dict[str, Any]
 def _shortcut(
     dataset: GMDataset, splits: dict[str, _Split], progress: Progress | None
 ) -> dict[str, Any]:
-    """Accuracy of a forest that sees traces alone: of all groups together and of each."""
-    result: dict[str, Any] = {"features": list(GROUPS), "groups": {}}
-    together = _probe(dataset, splits, GROUPS)
+    """Accuracy of a forest that sees no picture: of the shortcut's features, and of each group."""
+    result: dict[str, Any] = {"features": list(SHORTCUT), "groups": {}}
+    together = _probe(dataset, splits, SHORTCUT)
     result |= {key: value for key, value in together.items() if key != "with_real"}
     result["with_real"] = together["with_real"]
     for index, group in enumerate(GROUPS):
@@ -326,7 +338,7 @@ def _above_chance(score: dict[str, Any]) -> bool:
 
 _MEANINGS = {
     "file": "file headers (format, JPEG tables, mode, metadata)",
-    "codec": "8x8 traces of a JPEG in the pixels",
+    "grid": "traces of an 8x8 grid in the pixels (of a JPEG, or of an upsampler)",
     "clipping": "pixels at 0 and 255",
     "bytes": "file size",
 }
@@ -342,7 +354,12 @@ def _findings(document: dict[str, Any]) -> list[dict[str, str]]:
         kinds: dict[str, dict[str, int]] = document[files]
         if len({frozenset(row) for row in kinds.values()}) > 1:
             told = "; ".join(f"{source}: {', '.join(row)}" for source, row in kinds.items())
-            add("files", f"{title} differ between sources ({told}).")
+            since = " They went through one pipeline since (the recipe's equalise step)."
+            equalised = files == "origin_files" and document["equalised"] is not None
+            add(
+                "files",
+                f"{title} differ between sources ({told}).{since if equalised else ''}",
+            )
     with_trace = [s for s, trace in document["codec_trace"].items() if trace > _TRACE]
     without = [s for s in document["codec_trace"] if s not in with_trace]
     if with_trace and without:

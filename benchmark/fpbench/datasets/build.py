@@ -17,6 +17,7 @@ from fpbench.datasets import quality
 from fpbench.datasets.card import read_front_matter, read_recipe, read_sources
 from fpbench.datasets.card_text import put_section, sources_section
 from fpbench.datasets.equalise import equalised
+from fpbench.datasets.external import write_list
 from fpbench.datasets.finished import Finished, finished_before, manifest_of, remove_strangers
 from fpbench.datasets.layout import (
     LABELLED_SPLITS,
@@ -72,6 +73,7 @@ def build(
     out: Path,
     *,
     sources: Sequence[str] | None = None,
+    recipe_file: str = RECIPE,
     device: str = "cpu",
     progress: Progress | None = None,
 ) -> Path:
@@ -84,6 +86,7 @@ def build(
         name_or_folder: Name of a card, or a folder with recipe.yaml, sources.yaml and README.md.
         out: Folder to build in; may be the card's own.
         sources: Generators to build, or None for all that can be built.
+        recipe_file: Another recipe of the same card, e.g. ``recipe-two.yaml``.
         device: A torch device to train and sample on.
         progress: Called as ``progress(what, done, total)``.
 
@@ -94,7 +97,7 @@ def build(
         BadInput: If the recipe is wrong, an origin cannot be had, or the disk is full.
     """
     card = card_folder(name_or_folder)
-    recipe = read_recipe(card)
+    recipe = read_recipe(card, recipe_file)
     if recipe.real is None:
         raise BadInput(f"Dataset {recipe.name!r} is made on the fly; there is nothing to build.")
     chosen = _chosen(recipe, sources, card)
@@ -105,13 +108,15 @@ def build(
         (work / ".gitignore").write_text("*\n", "utf-8")
         finished = finished_before(out, work)
         (out / MANIFEST).unlink(missing_ok=True)
-        _copy_card(card, out)
+        _copy_card(card, out, recipe_file)
         builder = _Builder(recipe, card, out, work, device, progress, finished)
         records = {REAL: builder.real()}
         for name in chosen:
             records[name] = builder.generator(name)
         remove_strangers(out, records)
         manifest = manifest_of(recipe, records)
+        if manifest["external"]:
+            write_list(out)
         put_section(out, "sources", sources_section(recipe, read_sources(card), manifest))
         write_json(out / MANIFEST, manifest)
     return out
@@ -159,11 +164,16 @@ def _told_where(out: Path) -> Iterator[None]:
         raise
 
 
-def _copy_card(card: Path, out: Path) -> None:
+def _copy_card(card: Path, out: Path, recipe_file: str) -> None:
     if card.resolve() == out.resolve():
+        if recipe_file != RECIPE:
+            raise BadInput(
+                f"{recipe_file} cannot be built in the card's own folder, which belongs to "
+                f"{RECIPE}; build into another folder."
+            )
         return
-    for name in (README, RECIPE, SOURCES):
-        shutil.copyfile(card / name, out / name)
+    for name, target in ((README, README), (recipe_file, RECIPE), (SOURCES, SOURCES)):
+        shutil.copyfile(card / name, out / target)
 
 
 class _Builder:
@@ -223,7 +233,8 @@ class _Builder:
         recipe = self._recipe
         origin = recipe.sources[name]
         counts = [getattr(recipe.counts, split) for split in LABELLED_SPLITS]
-        trained_on = self._real_key if origin.kind == "zoo" else ""
+        # What a row of the zoo's table says belongs to what its images depend on.
+        trained_on = [self._real_key, _row(origin.model)] if origin.kind == "zoo" else []
         description = origin.model_dump()
         key = self._key(name, description, counts, trained_on)
         record = self._complete(name, key)
@@ -235,7 +246,9 @@ class _Builder:
         lasting = {field: value for field, value in description.items() if field not in limits}
         checkpoint = self._key(name, lasting, trained_on)
         training = self._images().training() if origin.kind == "zoo" else _NO_IMAGES
-        at = Workplace(self._card, self._work, recipe.size, training, self._device, self._progress)
+        at = Workplace(
+            self._card, self._work, recipe.raw_size, training, self._device, self._progress
+        )
         total = sum(counts)
         if origin.kind == "zoo":
             drawn = draw_zoo(origin, name, checkpoint, total, at, facts)
@@ -314,6 +327,12 @@ class _Builder:
             ]
             reference = np.concatenate(parts)
         return quality.quality(quality.PixelFeatures(reference), reference, images)
+
+
+def _row(model: str) -> dict[str, Any]:
+    from fpbench.zoo.table import model as find
+
+    return find(model).hyperparameters()
 
 
 _NO_IMAGES = np.zeros((0, 1, 1, 3), np.uint8)

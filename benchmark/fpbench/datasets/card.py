@@ -133,8 +133,12 @@ def _validated(model: type[_Model], document: dict[str, Any], path: Path) -> _Mo
         raise BadInput(f"{path}: field {field}: {reason}{also}.") from error
 
 
-def read_recipe(folder: Path) -> Recipe:
+def read_recipe(folder: Path, file: str = RECIPE) -> Recipe:
     """The validated recipe of a card or built dataset.
+
+    Args:
+        folder: The card's folder.
+        file: Name of the recipe, where a card has more than one.
 
     Raises:
         BadInput: If recipe.yaml is missing, is no YAML, or has unknown keys or wrong values; the
@@ -142,7 +146,7 @@ def read_recipe(folder: Path) -> Recipe:
     """
     from fpbench.datasets.schema import Recipe
 
-    return _validated(Recipe, _yaml(folder / RECIPE), folder / RECIPE)
+    return _validated(Recipe, _yaml(folder / file), folder / file)
 
 
 def read_sources(folder: Path) -> dict[str, SourceEntry]:

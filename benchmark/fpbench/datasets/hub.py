@@ -133,16 +133,29 @@ def fetch(repository: str, commit: str, *, offline: bool) -> Path:
     return Path(folder)
 
 
-def fetch_files(repository: str, files: Sequence[str]) -> list[Path]:
-    """Fetch single files of any Hub dataset, e.g. the Parquet files of CIFAR-10.
+def fetch_files(repository: str, files: Sequence[str], revision: str | None = None) -> list[Path]:
+    """Fetch files of any Hub dataset, e.g. the Parquet files of CIFAR-10.
+
+    Args:
+        repository: ``OWNER/NAME``.
+        files: Paths within it; ``*`` stands for any characters.
+        revision: Commit, branch or tag; None is the newest.
 
     Raises:
         BadInput: If one cannot be had.
     """
-    from huggingface_hub import hf_hub_download
+    from huggingface_hub import snapshot_download
 
-    paths = []
-    for name in files:
-        with told(repository):
-            paths.append(Path(hf_hub_download(repository, name, repo_type="dataset")))
+    with told(repository, revision):
+        folder = Path(
+            snapshot_download(
+                repository, repo_type="dataset", revision=revision, allow_patterns=list(files)
+            )
+        )
+    paths = sorted({path for pattern in files for path in folder.glob(pattern)})
+    if not paths:
+        raise BadInput(
+            f"The Hub dataset {repository} has no files {', '.join(files)}; correct hub.files of "
+            "the recipe's origin."
+        )
     return paths

@@ -12,6 +12,7 @@ import io
 import json
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -55,7 +56,7 @@ def encode_png(pixels: NDArray[np.uint8]) -> bytes:
     from PIL import Image
 
     buffer = io.BytesIO()
-    Image.fromarray(np.ascontiguousarray(pixels)).save(buffer, "PNG", compress_level=9)
+    Image.fromarray(np.ascontiguousarray(pixels)).save(buffer, "PNG", compress_level=6)
     return buffer.getvalue()
 
 
@@ -141,14 +142,16 @@ def write_shard(
     with (
         replacing(target) as temporary,
         pq.ParquetWriter(temporary, schema, compression="none", use_dictionary=["source"]) as out,
+        ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool,
     ):
         for ids, pixels in batches:
             content.update(ids, pixels)
             for start in range(0, len(ids), _ROWS):
                 names = list(ids[start : start + _ROWS])
+                encoded = pool.map(encode_png, pixels[start : start + _ROWS])
                 images = [
-                    {"bytes": encode_png(image), "path": f"{name}.png"}
-                    for name, image in zip(names, pixels[start : start + _ROWS], strict=True)
+                    {"bytes": data, "path": f"{name}.png"}
+                    for name, data in zip(names, encoded, strict=True)
                 ]
                 table = pa.table(
                     {"image": images, "source": [source] * len(names), "id": names}, schema=schema

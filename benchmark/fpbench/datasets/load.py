@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,7 +13,8 @@ import numpy as np
 from fpbench.datasets import folders
 from fpbench.datasets.cache import Allocate, Decoded, cached
 from fpbench.datasets.card import read_manifest, read_recipe, sources_of
-from fpbench.datasets.decoding import Duplicates, Encoded, decode_into
+from fpbench.datasets.decoding import Duplicates, decode_into
+from fpbench.datasets.external import locate
 from fpbench.datasets.layout import (
     AUDIT,
     MANIFEST,
@@ -24,6 +25,7 @@ from fpbench.datasets.layout import (
     overall_hash,
     shard_path,
 )
+from fpbench.datasets.shards import read_shard
 from fpbench.errors import BadInput, suggest
 from fpbench.images import REAL, ImageSet, Source
 from fpbench.registry import card_folders
@@ -295,6 +297,7 @@ def _check_files(folder: Path, manifest: Manifest, *, thorough: bool) -> None:
 def _decode(
     folder: Path, manifest: Manifest, allocate: Allocate, progress: Progress | None
 ) -> dict[str, tuple[NDArray[np.int64], list[str]]]:
+    external = locate(folder, manifest, progress) if manifest.external else folder
     duplicates = Duplicates()
     total = sum(sum(row.values()) for row in manifest.counts.values())
     done = 0
@@ -323,7 +326,7 @@ def _decode(
                 if progress is not None:
                     progress("decode", done, total)
 
-            path = folder / shard_path(split, source)
+            path = (external if source in manifest.external else folder) / shard_path(split, source)
             part = target[len(labels) : len(labels) + counts[source]]
             images = read_shard(path)
             found = decode_into(part, images, duplicates, advanced)
@@ -342,22 +345,3 @@ def _decode(
             raise BadInput(f"{folder}: the ids of the split {split} are not distinct.")
         rows[split] = (np.asarray(labels, np.int64), ids)
     return rows
-
-
-def read_shard(path: Path) -> Iterator[Encoded]:
-    """Encoded images of a data file, in order, never all in memory at once.
-
-    Raises:
-        BadInput: If it is no Parquet file of the expected columns.
-    """
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    try:
-        with pq.ParquetFile(path) as file:
-            for batch in file.iter_batches(batch_size=256, columns=["image", "id"]):
-                data = batch.column("image").field("bytes")
-                for name, item in zip(batch.column("id").to_pylist(), data, strict=True):
-                    yield Encoded(name, f"image {name!r} of {path}", item.as_py)
-    except (OSError, pa.ArrowException, KeyError) as error:
-        raise BadInput(f"{path} cannot be read as Parquet: {error}.") from error

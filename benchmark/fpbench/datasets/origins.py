@@ -104,6 +104,7 @@ class ImageFiles:
         """
         self._origin = origin
         self._size = size
+        self._steps = origin.preprocess
         self.kinds: Counter[str] = Counter()
         if origin.kind == "folder":
             folder = _resolve(origin.path, recipe)
@@ -116,9 +117,11 @@ class ImageFiles:
             self.total = len(self.paths)
             self.name = folder.name
         else:
-            self.paths = _parquet_files(origin, recipe)
+            self.paths, is_hub = _parquet_files(origin, recipe)
+            if is_hub and origin.hub is not None and origin.hub.preprocess is not None:
+                self._steps = origin.hub.preprocess
             self.total = max(0, sum(map(_rows, self.paths)) - origin.first)
-            self.name = Path(origin.path or str(origin.hub)).stem
+            self.name = _short_name(origin)
 
     def read(self, chosen: Sequence[int]) -> Iterator[tuple[int, NDArray[np.uint8]]]:
         """Images (S, S, 3) at ascending positions, each with its position.
@@ -130,7 +133,7 @@ class ImageFiles:
         for position, place, data in self._encoded(chosen):
             pixels = decode(data, place)
             self.kinds[file_traits(data).label()] += 1
-            pixels = preprocess(pixels, self._origin.preprocess, place)
+            pixels = preprocess(pixels, self._steps, place)
             if pixels.shape[:2] != (self._size, self._size):
                 raise BadInput(
                     f"{place} is {pixels.shape[0]}x{pixels.shape[1]} pixels after preprocessing, "
@@ -149,14 +152,9 @@ class ImageFiles:
 
         wanted = {position + self._origin.first for position in chosen}
         row = 0
-        column = self._origin.column
         for path in self.paths:
             with pq.ParquetFile(path) as file:
-                if column not in file.schema_arrow.names:
-                    raise BadInput(
-                        f"{path} has no column {column!r}; set the origin's column to one of "
-                        f"{', '.join(file.schema_arrow.names)}."
-                    )
+                column = _image_column(file.schema_arrow, self._origin.column, path)
                 for batch in file.iter_batches(batch_size=_BATCH, columns=[column]):
                     data = batch.column(0).field("bytes")
                     for index in range(len(data)):
@@ -173,18 +171,43 @@ def _resolve(path: str, recipe: Path) -> Path | None:
     return next((place for place in places if place.exists()), None)
 
 
-def _parquet_files(origin: ParquetOrigin, recipe: Path) -> list[Path]:
+def _parquet_files(origin: ParquetOrigin, recipe: Path) -> tuple[list[Path], bool]:
+    """The files, and whether they came from the Hub."""
     if origin.path is not None:
         found = _resolve(origin.path, recipe)
         if found is not None:
-            return sorted(found.glob("*.parquet")) if found.is_dir() else [found]
+            return (sorted(found.glob("*.parquet")) if found.is_dir() else [found]), False
     if origin.hub is not None:
         from fpbench.datasets import hub
 
-        return hub.fetch_files(origin.hub, origin.files)
+        return hub.fetch_files(origin.hub.id, origin.hub.files, origin.hub.revision), True
     raise BadInput(
         f"The recipe's Parquet file {origin.path!r} is not there; give its path relative to "
         f"{recipe} or set {SHARED_VARIABLE} to the folder that holds it."
+    )
+
+
+def _short_name(origin: ParquetOrigin) -> str:
+    """A name for ids that is the same for local files and those of the Hub."""
+    parts = Path(origin.path).with_suffix("").parts if origin.path is not None else ()
+    return "-".join(parts[-2:]) if parts else str(origin.hub and origin.hub.id.split("/")[-1])
+
+
+def _image_column(schema: Any, asked: str | None, path: Path) -> str:
+    """The column of encoded images: a struct with a field ``bytes``."""
+    names = [
+        field.name
+        for field in schema
+        if hasattr(field.type, "num_fields")
+        and any(field.type.field(i).name == "bytes" for i in range(field.type.num_fields))
+    ]
+    if asked is not None and asked in names:
+        return asked
+    if asked is None and len(names) == 1:
+        return str(names[0])
+    raise BadInput(
+        f"{path} has {'no column ' + repr(asked) if asked else 'no single column'} of images; its "
+        f"columns of images are: {', '.join(names) or 'none'}. Set the origin's column."
     )
 
 

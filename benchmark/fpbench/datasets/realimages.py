@@ -86,7 +86,7 @@ def gather(recipe: Recipe, card: Path, work: Path, progress: Progress | None) ->
 def _photographs(recipe: Recipe) -> RealImages:
     from fpbench.datasets import photographs
 
-    if recipe.size != photographs.CROP:
+    if recipe.raw_size != photographs.CROP:
         raise BadInput(
             f"Crops of photographs are {photographs.CROP} pixels wide, but the recipe's size is "
             f"{recipe.size}; set size to {photographs.CROP}."
@@ -142,14 +142,14 @@ def _pool(
             f"Recipe {recipe.name!r}: field real.{field}.kind is {origin.kind!r}, which has no "
             "real images; use parquet, folder or photographs."
         )
-    files = ImageFiles(origin, card, recipe.size)  # type: ignore[arg-type]
+    files = ImageFiles(origin, card, recipe.raw_size)  # type: ignore[arg-type]
     order = np.random.default_rng([recipe.seed, *field.encode()]).permutation(files.total)
     order = order[: int(np.ceil(wanted * (1 + _SPARE))) + 8]
     rank = {int(position): index for index, position in enumerate(order)}
-    text = f"{recipe.name} {recipe.size} {recipe.seed} {origin.model_dump_json()} {len(order)}"
+    text = f"{recipe.name} {recipe.raw_size} {recipe.seed} {origin.model_dump_json()} {len(order)}"
     target = work / f"{field}-{hashlib.sha256(text.encode()).hexdigest()[:12]}.npy"
     if not target.is_file() or not target.with_suffix(".json").is_file():
-        _decode_pool(files, sorted(rank), rank, recipe.size, target, f"read {field}", progress)
+        _decode_pool(files, sorted(rank), rank, recipe.raw_size, target, f"read {field}", progress)
     pixels = np.load(target, mmap_mode="r")
     kept = []
     for index in range(len(order)):

@@ -56,23 +56,38 @@ class PhotographsOrigin(_Strict):
     kind: Literal["photographs"]
 
 
+class HubFiles(_Strict):
+    """Parquet files in a dataset repository on the Hub.
+
+    Attributes:
+        id: ``OWNER/NAME``.
+        files: Files within the repository; ``*`` stands for any characters.
+        revision: Commit, or None for the newest.
+        preprocess: Crop and resize where they differ from those of local files.
+    """
+
+    id: str
+    files: list[str] = Field(min_length=1)
+    revision: str | None = None
+    preprocess: Preprocess | None = None
+
+
 class ParquetOrigin(_Strict):
     """Images in Parquet files of the Hugging Face layout, local or on the Hub.
 
     Attributes:
-        path: Files, relative to the folder that FPBENCH_SHARED_DATA names or to the recipe.
-        hub: Hub dataset id to take the files from where `path` is not there.
-        files: Files within the Hub repository.
-        column: Name of the image column.
+        path: A file or a folder of files, absolute, relative to the recipe, or relative to the
+            folder that FPBENCH_SHARED_DATA names.
+        hub: Where to take them from if `path` is not there.
+        column: Name of the image column; None is the only one there is.
         first: Row to start at.
         preprocess: Crop and resize.
     """
 
     kind: Literal["parquet"]
     path: str | None = None
-    hub: str | None = None
-    files: list[str] = Field(default_factory=list)
-    column: str = "image"
+    hub: HubFiles | None = None
+    column: str | None = None
     first: int = Field(0, ge=0)
     preprocess: Preprocess = Field(default_factory=Preprocess)
 
@@ -80,8 +95,6 @@ class ParquetOrigin(_Strict):
     def _somewhere(self) -> ParquetOrigin:
         if self.path is None and self.hub is None:
             raise ValueError("give `path`, `hub` or both")
-        if self.hub is not None and not self.files:
-            raise ValueError("`hub` needs `files`, the Parquet files within the repository")
         return self
 
 
@@ -257,6 +270,11 @@ class Recipe(_Strict):
     sources: dict[str, Origin] = Field(default_factory=dict)
     equalise: Equalise | None = None
     synthetic: Synthetic | None = None
+
+    @property
+    def raw_size(self) -> int:
+        """Height and width in pixels before `equalise` reduces them."""
+        return self.size * (self.equalise.reduce or 1 if self.equalise else 1)
 
     @field_validator("name")
     @classmethod

@@ -150,11 +150,18 @@ def codec_trace(images: NDArray[np.uint8]) -> NDArray[np.float32]:
     return trace
 
 
-def codec_features(images: NDArray[np.uint8]) -> NDArray[np.float32]:
-    """Traces of an 8x8 codec in pixels: vanished coefficients on and off the grid, its steps."""
+def grid_features(images: NDArray[np.uint8]) -> NDArray[np.float32]:
+    """Traces of an 8x8 grid in pixels, (N, 3).
+
+    Vanished coefficients on and off the grid at the origin, then by how much steps at the grid's
+    columns and rows exceed those half-way between, so that grids of 2 or 4 pixels do not count.
+    An upsampler that doubles three times can leave a grid of 8 pixels, as a JPEG does.
+    """
     luma = luminance(images)
     on, off = vanished(luma, 0), vanished(luma, 4)
-    return np.concatenate([(on - off)[:, None], grid_strength(luma)], axis=1)
+    strength = grid_strength(luma)
+    columns, rows = strength[:, 7] - strength[:, 3], strength[:, 15] - strength[:, 11]
+    return np.stack([on - off, columns, rows], axis=1)
 
 
 def clipping_features(images: NDArray[np.uint8]) -> NDArray[np.float32]:

@@ -1,0 +1,28 @@
+"""Reads the data files of a built dataset."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from fpbench.datasets.decoding import Encoded
+from fpbench.errors import BadInput
+
+
+def read_shard(path: Path) -> Iterator[Encoded]:
+    """Encoded images of a data file, in order, never all in memory at once.
+
+    Raises:
+        BadInput: If it is no Parquet file of the expected columns.
+    """
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    try:
+        with pq.ParquetFile(path) as file:
+            for batch in file.iter_batches(batch_size=256, columns=["image", "id"]):
+                data = batch.column("image").field("bytes")
+                for name, item in zip(batch.column("id").to_pylist(), data, strict=True):
+                    yield Encoded(name, f"image {name!r} of {path}", item.as_py)
+    except (OSError, pa.ArrowException, KeyError) as error:
+        raise BadInput(f"{path} cannot be read as Parquet: {error}.") from error
