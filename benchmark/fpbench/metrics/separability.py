@@ -28,6 +28,7 @@ from fpbench.metrics.frechet import (
 )
 from fpbench.metrics.projection import principal_axes
 from fpbench.metrics.score import Floats, Integers, NotComputable, Score, check_ids
+from fpbench.metrics.threads import one_blas_thread
 
 KEYS = ("fdr", "fdr_inter", "fdr_intra", "fdr_raw")
 """What `separability_scores` returns, in this order."""
@@ -38,6 +39,7 @@ _JACKKNIFE_FLOPS = 2e10  # beyond this the jackknife uses fewer halvings, five a
 _CHANCE_PERMUTATIONS = 5
 
 
+@one_blas_thread()
 def separability_scores(
     train_features: ArrayLike,
     features: ArrayLike,
@@ -116,6 +118,7 @@ def separability_scores(
     return scores
 
 
+@one_blas_thread()
 def raw_ratio_score(
     features: ArrayLike, labels: ArrayLike, *, n: int, seed: int = 0, halvings: int = HALVINGS
 ) -> Score:
