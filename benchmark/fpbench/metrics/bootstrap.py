@@ -93,8 +93,8 @@ def strata_means(
         Shape (R, S), the strata in sorted order.
 
     >>> draws = strata_means([1, 0, 1, 1], [0, 0, 1, 1], np.random.default_rng(0), 500)
-    >>> draws.shape, bool(abs(draws[:, 0].mean() - 0.5) < 0.05), draws[:, 1].min()
-    ((500, 2), True, np.float64(1.0))
+    >>> draws.shape, bool(abs(draws[:, 0].mean() - 0.5) < 0.05), float(draws[:, 1].min())
+    ((500, 2), True, 1.0)
     """
     array = np.asarray(values, dtype=np.float64)
     keys = np.asarray(strata)
