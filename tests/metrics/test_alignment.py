@@ -32,16 +32,16 @@ def test_scores_are_those_of_scikit_learn(seed):
 def test_random_labels_reach_the_tabled_nmi(sources, k, mean, p95):
     """Independent uniform labels of both kinds, as for the table."""
     rng = np.random.default_rng(0)
-    drawn = rng.integers(k, size=(600, 2, sources))
+    drawn = rng.integers(k, size=(400, 2, sources))
     values = np.array([metrics.normalized_mutual_info_score(*pair) for pair in drawn])
     assert values.mean() == pytest.approx(mean, abs=0.025)
     if p95 is not None:
         assert np.quantile(values, 0.95) == pytest.approx(p95, abs=0.035)
     chance = [
         alignment.align_clusters(one, [f"v{kind}" for kind in two], permutations=200).nmi_chance
-        for one, two in drawn[:100]
+        for one, two in drawn[:60]
     ]
-    assert np.mean([c for c in chance if c is not None]) == pytest.approx(mean, abs=0.03)
+    assert np.mean([c for c in chance if c is not None]) == pytest.approx(mean, abs=0.04)
 
 
 def test_the_p_value_is_that_of_all_permutations():

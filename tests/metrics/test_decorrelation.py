@@ -178,6 +178,10 @@ def test_no_value_without_grounds():
     flat = test.copy()
     flat[5] = d.source_fingerprints(train, y).centre + 1
     assert "1 embeddings are constant" in nothing(train, y, flat, z)
+    twice = d.decorrelation(train, y, test, z, ids=["a"] * 120)
+    assert "listed twice" in twice["margin"].reason
+    lost = d.decorrelation_scores(np.full((120, 4), np.nan), z, 4, 20)
+    assert lost["self"].reason.startswith("Correlations of 120 images are undefined")
     with pytest.raises(NotComputable, match="constant"):
         d.fingerprint_correlations(d.source_fingerprints(np.ones_like(train), y))
 

@@ -45,7 +45,7 @@ def test_leaving_a_group_out_is_computing_without_it():
     rng = np.random.default_rng(1)
     order = np.argsort(rng.random((3, 64)), axis=1)
     groups = np.argsort(rng.random((3, 64)), axis=1) % 20
-    means, covs, *_ = separability._leaving_out(sample, order, groups)
+    means, covs, *_ = separability._leaving_out(sample, order, groups, 20)
     for source in range(3):
         half = order[source, :32]
         assert covs[source, 0] == pytest.approx(np.cov(sample[source, half].T))
@@ -133,6 +133,11 @@ def test_principal_axes_need_more_embeddings_than_axes():
         projection.principal_axes(np.full((9, 3), np.nan), 2)
     with pytest.raises(ValueError, match="10 axes"):
         projection.principal_axes(np.eye(12, 9), 10)
+
+
+def test_a_handful_of_images_still_has_a_value():
+    got = scores(*gaussians(0, n=9, d=3, apart=3), n=8, d=1)
+    assert got["fdr"].ci_low < got["fdr"].value < got["fdr"].ci_high
 
 
 def nothing(*args, **options):

@@ -6,10 +6,8 @@ of sources, C of the K sources judged (the generators, or all), n_c images of so
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 from fpbench.metrics.bootstrap import (
     REPEATS,
@@ -19,9 +17,7 @@ from fpbench.metrics.bootstrap import (
     unseen_rate,
 )
 from fpbench.metrics.predictions import check_predictions, columns_of, correctness, restrict
-from fpbench.metrics.score import Floats, Integers, NotComputable, Score
-
-Ids = Sequence[str] | NDArray[np.str_] | None
+from fpbench.metrics.score import Floats, Ids, Integers, NotComputable, Score
 
 
 def judged(

@@ -11,10 +11,10 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from fpbench.metrics.attribution import Ids, judged
+from fpbench.metrics.attribution import judged
 from fpbench.metrics.bootstrap import percentile_interval, unseen_rate
 from fpbench.metrics.predictions import check_predictions, columns_of, correctness, restrict
-from fpbench.metrics.score import Floats, Integers, NotComputable, Score, check_ids
+from fpbench.metrics.score import Floats, Ids, Integers, NotComputable, Score, check_ids
 
 REPEATS = 500
 _FLOOR = 1e-12  # one image that a method calls impossible must not outvote all others
@@ -138,7 +138,8 @@ def accuracy_bag_score(
     parts, draws = [], np.zeros(repeats)
     for source in range(sources):
         images = np.flatnonzero(y == source)
-        bags = _deal(images, size, _LEAST_BAGS, rng)
+        once = len(images) // size
+        bags = _deal(images, size, once * -(-_LEAST_BAGS // once), rng)
         parts.append(_bag_correctness(log, bags, source).mean())
         for start in range(0, repeats, _CHUNK):
             shape = (min(_CHUNK, repeats - start), len(images))

@@ -26,7 +26,7 @@ from numpy.typing import ArrayLike
 
 from fpbench.metrics.bootstrap import REPEATS, multiplicities, percentile_interval
 from fpbench.metrics.features import check_features, finite, resolution
-from fpbench.metrics.score import Floats, NotComputable, Score
+from fpbench.metrics.score import Floats, Ids, NotComputable, Score, check_ids
 
 KEYS = (
     "margin",
@@ -264,6 +264,7 @@ def decorrelation_scores(
     *,
     seed: int = 0,
     repeats: int = REPEATS,
+    ids: Ids = None,
 ) -> dict[str, Score]:
     """Every key of `summarise` with its bootstrap interval over held-out images.
 
@@ -278,6 +279,7 @@ def decorrelation_scores(
         dimensions: Dimensions d of the embeddings.
         seed: Seed of the resampling.
         repeats: Number of resamples.
+        ids: Distinct names of the held-out images, if known.
 
     Returns:
         `KEYS` to scores. Chance is the score of independent fingerprints of d dimensions.
@@ -292,15 +294,23 @@ def decorrelation_scores(
             f"of {sources} sources"
         )
     counts = np.bincount(y, minlength=sources)
-    reason = None
-    if sources < 2:
-        reason = "There is one source only; decorrelation compares several."
-    elif counts.min() < 2:
-        reason = f"Source {counts.argmin()} has {counts.min()} held-out images; two are needed."
-    elif dimensions < 3:
-        reason = f"With {dimensions} dimensions every correlation is 1."
-    if reason is not None:
-        return {key: Score.missing(reason, n=len(y)) for key in KEYS}
+    try:
+        check_ids(ids, len(y))
+        if sources < 2:
+            raise NotComputable("There is one source only; decorrelation compares several.")
+        if counts.min() < 2:
+            few = f"Source {counts.argmin()} has {counts.min()} held-out images"
+            raise NotComputable(f"{few}; two are needed.")
+        if dimensions < 3:
+            raise NotComputable(f"With {dimensions} dimensions every correlation is 1.")
+        undefined = int(np.isnan(correlations).any(axis=1).sum())
+        if undefined:
+            raise NotComputable(
+                f"Correlations of {undefined} images are undefined: some embeddings are constant "
+                "or not finite."
+            )
+    except NotComputable as reason:
+        return {key: Score.missing(str(reason), n=len(y)) for key in KEYS}
     noise = np.full((sources, sources), chance_correlation(dimensions))
     chance = summarise(noise, np.zeros((sources, sources)), dimensions)
     rho = correlation_matrix(correlations, y, sources)
@@ -333,6 +343,7 @@ def decorrelation(
     centre: bool = True,
     seed: int = 0,
     repeats: int = REPEATS,
+    ids: Ids = None,
 ) -> dict[str, Score]:
     """`decorrelation_scores` from embeddings: fingerprints of train, held-out items of test.
 
@@ -344,6 +355,7 @@ def decorrelation(
         centre: Whether to subtract the mean over sources.
         seed: Seed of the resampling.
         repeats: Number of resamples.
+        ids: Distinct names of the held-out images, if known.
 
     Returns:
         `KEYS` to scores, without value where an embedding is constant or not finite.
@@ -374,6 +386,7 @@ def decorrelation(
         rows.shape[1],
         seed=seed,
         repeats=repeats,
+        ids=ids,
     )
 
 

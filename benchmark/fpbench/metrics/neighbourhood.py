@@ -8,10 +8,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from fpbench.metrics.attribution import Ids
 from fpbench.metrics.bootstrap import REPEATS, macro_mean_interval
 from fpbench.metrics.features import all_equal, check_features, finite
-from fpbench.metrics.score import Floats, Integers, NotComputable, Score, check_ids
+from fpbench.metrics.score import Floats, Ids, Integers, NotComputable, Score, check_ids
 
 NEIGHBOURS = 10
 _CHUNK = 512  # rows of the distance matrix held at once

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
-from fpbench.metrics.score import Floats, Integers, NotComputable, check_ids
+from fpbench.metrics.score import Floats, Ids, Integers, NotComputable, check_ids
 
 _SUM_TOLERANCE = 1e-2  # half-precision probabilities of a few hundred sources still pass
 
@@ -16,7 +14,7 @@ def check_predictions(
     labels: ArrayLike,
     proba: ArrayLike,
     real: int | None,
-    ids: Sequence[str] | NDArray[np.str_] | None = None,
+    ids: Ids = None,
 ) -> tuple[Integers, Floats]:
     """Labels as int64 and probabilities as float64, if they can be scored.
 

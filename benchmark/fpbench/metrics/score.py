@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
+Ids = Sequence[str] | NDArray[np.str_] | None
 
 
 class NotComputable(ValueError):
@@ -77,7 +78,7 @@ class Score:
         return (self.ci_high - self.ci_low) / 2
 
 
-def check_ids(ids: Sequence[str] | NDArray[np.str_] | None, images: int) -> None:
+def check_ids(ids: Ids, images: int) -> None:
     """Refuse ids that name an image twice: a copied image is counted twice as evidence.
 
     Args:

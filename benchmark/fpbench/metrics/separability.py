@@ -18,7 +18,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from fpbench.metrics.attribution import Ids
 from fpbench.metrics.features import all_equal, check_features, finite, resolution
 from fpbench.metrics.frechet import (
     frechet_of_samples,
@@ -27,7 +26,7 @@ from fpbench.metrics.frechet import (
     square_root,
 )
 from fpbench.metrics.projection import principal_axes
-from fpbench.metrics.score import Floats, Integers, NotComputable, Score, check_ids
+from fpbench.metrics.score import Floats, Ids, Integers, NotComputable, Score, check_ids
 from fpbench.metrics.threads import one_blas_thread
 
 KEYS = ("fdr", "fdr_inter", "fdr_intra", "fdr_raw")
@@ -165,13 +164,14 @@ def _matched_scores(sample: Floats, halvings: int, rng: np.random.Generator) -> 
     pairs = sources * (sources + 1) // 2
     affordable = int(_JACKKNIFE_FLOPS / (_GROUPS * pairs * 10 * d**3))
     left_out = min(halvings, max(5, affordable))
-    groups = np.argsort(rng.random((sources, n)), axis=1) % _GROUPS
+    count = min(_GROUPS, n)
+    groups = np.argsort(rng.random((sources, n)), axis=1) % count
     whole = np.empty((halvings, 2))
-    parts = np.empty((left_out, _GROUPS, 2))
+    parts = np.empty((left_out, count, 2))
     for h in range(halvings):
         halves = np.argsort(rng.random((sources, n)), axis=1)[:, : n // 2 * 2]
         if h < left_out:
-            distances = _distances(*_leaving_out(sample, halves, groups))
+            distances = _distances(*_leaving_out(sample, halves, groups, count))
             whole[h], parts[h] = distances[0], distances[1:]
         else:
             whole[h] = _distances(*_moments(sample, halves))
@@ -233,20 +233,20 @@ def _moments(sample: Floats, order: Integers) -> tuple[Floats, Floats, Floats, F
 
 
 def _leaving_out(
-    sample: Floats, order: Integers, groups: Integers
+    sample: Floats, order: Integers, groups: Integers, number: int
 ) -> tuple[Floats, Floats, Floats, Floats]:
     """Moments of both halves: of all images, then without each group; (K, 1 + G, ...)."""
     half = order.shape[1] // 2
     moments: list[Floats] = []
     sources, _, d = sample.shape
     for part in (order[:, :half], order[:, half:]):
-        count = np.zeros((sources, _GROUPS + 1))
-        total = np.zeros((sources, _GROUPS + 1, d))
-        square = np.zeros((sources, _GROUPS + 1, d, d))
+        count = np.zeros((sources, number + 1))
+        total = np.zeros((sources, number + 1, d))
+        square = np.zeros((sources, number + 1, d, d))
         for source in range(sources):
             rows = sample[source, part[source]]
             member = groups[source, part[source]]
-            for group in range(_GROUPS):
+            for group in range(number):
                 chosen = rows[member == group]
                 count[source, group + 1] = len(chosen)
                 total[source, group + 1] = chosen.sum(axis=0)

@@ -16,7 +16,7 @@ from fpbench.metrics.bootstrap import (
     percentile_interval,
     strata_means,
 )
-from fpbench.metrics.score import Floats, NotComputable, Score, check_ids
+from fpbench.metrics.score import Floats, Ids, NotComputable, Score, check_ids
 
 _EXACT_BELOW = 25  # discordant images
 _NORMAL_HALFWIDTH = 1.959963984540054  # of a 95 % interval, in standard errors
@@ -91,7 +91,7 @@ def paired_bootstrap(
     classes: ArrayLike,
     strata: ArrayLike | None = None,
     *,
-    ids: Sequence[str] | None = None,
+    ids: Ids = None,
     seed: int = 0,
     repeats: int = 10 * REPEATS,
 ) -> Comparison:

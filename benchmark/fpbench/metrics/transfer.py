@@ -20,10 +20,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from fpbench.metrics.attribution import Ids
 from fpbench.metrics.bootstrap import REPEATS, macro_mean_interval
 from fpbench.metrics.predictions import check_predictions, correctness
-from fpbench.metrics.score import Floats, NotComputable, Score
+from fpbench.metrics.score import Floats, Ids, NotComputable, Score
 
 REAL_FAMILY = "Real"
 
