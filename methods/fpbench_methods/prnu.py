@@ -77,6 +77,8 @@ class PRNU(Method):
             "The paper's denoiser could not be established; this is the wavelet filter of camera "
             "PRNU practice (Daubechies-4, 4 levels where the size allows, sigma 5).",
             "Probabilities are a calibrated softmax of the correlations; the paper gives none.",
+            "Variant camera keeps three channels. Its Wiener filter holds a spectral peak back by "
+            "a factor that grows with the image: to about a half at 32×32, a thirtieth at 128×128.",
             "Budget smoke averages at most 64 training images per source.",
             "No BM3D, whose implementation on PyPI forbids commercial use, and no DnCNN, whose "
             "published weights are for research only.",
@@ -157,7 +159,10 @@ class PRNU(Method):
 
     def _residuals(self, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
         """What is correlated with the fingerprints, shape (N, H·W·3)."""
-        found = self._noise(pixels)
+        from fpbench.compute.shared import SHARED
+
+        kind = ("denoising residual", self.denoiser, self.levels, self.sigma)
+        found = SHARED.rows(kind, pixels, self._noise)
         found = camera_processing(found) if self.camera else found
         return found.reshape(len(pixels), -1)
 

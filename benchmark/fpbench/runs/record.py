@@ -85,8 +85,10 @@ class ScoreEntry(_Part):
 class CostEntry(_Part):
     """What the job cost."""
 
-    fit_seconds: float = Field(description="Wall time of fit.")
-    inference_seconds: float = Field(description="Wall time of judging all test images.")
+    fit_seconds: float = Field(description="Time of fit, as if run alone.")
+    inference_seconds: float = Field(
+        description="Time of judging all test images, as if run alone."
+    )
     images_per_second: float = Field(description="Test images per second of inference.")
     total_seconds: float = Field(description="Wall time of the job, scoring included.")
     peak_memory_bytes: int = Field(description="Peak resident memory of the process.")

@@ -40,6 +40,7 @@ class Manifold:
         k: int = 1,
     ) -> None:
         from fpbench.compute.neighbors import ExactNeighbors
+        from fpbench.compute.shared import SHARED, digest
 
         if len(reference) < k:
             raise ValueError(f"k={k} neighbours cannot be found among {len(reference)} images")
@@ -50,10 +51,18 @@ class Manifold:
         # Pixels are cheap to map again; spectra are not, so theirs are kept.
         self._mapped = None if space == "rgb" else self._transform(reference)
         mapped = reference if self._mapped is None else self._mapped
-        self._neighbors = ExactNeighbors(reference if self._searches_pixels else mapped)
+        searched = reference if self._searches_pixels else mapped
+        kind = "rgb" if self._searches_pixels else space
+        self._neighbors = SHARED.built("exact neighbours", searched, ExactNeighbors)
+        self._kind = ("nearest real images", kind, k, digest(reference))
 
     def nearest(self, pixels: NDArray[np.uint8]) -> NDArray[np.int64]:
         """Indices of the nearest reference images, shape (N, k), nearest first."""
+        from fpbench.compute.shared import SHARED
+
+        return SHARED.rows(self._kind, pixels, self._search)
+
+    def _search(self, pixels: NDArray[np.uint8]) -> NDArray[np.int64]:
         queries = pixels if self._searches_pixels else self._transform(pixels)
         _, indices = self._neighbors.search(queries, k=self.k)
         return np.asarray(indices, np.int64)
