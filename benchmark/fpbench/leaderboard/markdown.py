@@ -30,7 +30,7 @@ def escape(text: object) -> str:
     r"""A text that renders as itself in a table cell or paragraph of GitHub's Markdown.
 
     >>> escape("<b>*x*</b> | [a](b)")
-    '&lt;b&gt;\\\\*x\\\\*&lt;/b&gt; \\\\| \\\\[a\\\\](b)'
+    '&lt;b&gt;\\*x\\*&lt;/b&gt; \\| \\[a\\](b)'
     """
     flat = plain(text).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
     flat = _SPECIAL.sub(r"\\\1", flat)
