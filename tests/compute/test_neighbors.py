@@ -182,6 +182,14 @@ def test_little_memory_changes_nothing(memory: str) -> None:
     check(features[20:], features[:20], k=2, memory=memory)
 
 
+def test_threads_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(row_distances, "thread_count", lambda: 3)
+    images = photographs(900, 32, 32, seed=17)
+    check(images[50:], images[:50], k=2)
+    features = np.random.default_rng(17).normal(size=(700, 300)) * np.arange(1, 301) ** -1.0
+    check(features[50:], features[:50])
+
+
 def test_small_problems() -> None:
     rng = np.random.default_rng(12)
     for count, values in [(1, 1), (2, 3), (300, 4), (5, 400), (300, 300)]:

@@ -5,10 +5,13 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import pywt
+import torch
 from numpy.typing import NDArray
 from scipy.ndimage import median_filter, uniform_filter
 
+from fpbench.compute import row_distances
 from fpbench.compute.residuals import high_pass_residual, wavelet_levels, wavelet_residual
+from fpbench.compute.residuals_gpu import plane_residuals
 
 
 def plain_residual(
@@ -44,6 +47,7 @@ def textured(rng: np.random.Generator, *shape: int) -> NDArray[np.uint8]:
     return np.clip(np.round(base + noise), 0, 255).astype(np.uint8)
 
 
+@pytest.mark.filterwarnings("ignore:Level value")  # of PyWavelets, about tiny images
 @pytest.mark.parametrize("size", [(32, 32), (33, 47), (109, 89), (8, 8), (5, 9), (256, 256)])
 @pytest.mark.parametrize(("levels", "sigma"), [(4, 5.0), (1, 2.0)])
 def test_equals_pywavelets(size: tuple[int, int], levels: int, sigma: float) -> None:
@@ -82,6 +86,25 @@ def test_an_image_does_not_depend_on_its_batch() -> None:
     together = wavelet_residual(images)
     alone = np.concatenate([wavelet_residual(images[i : i + 1]) for i in range(9)])
     np.testing.assert_allclose(together, alone, atol=1e-5)
+
+
+@pytest.mark.parametrize("size", [(128, 128), (20, 33)])
+def test_threads_change_nothing(size: tuple[int, int], monkeypatch: pytest.MonkeyPatch) -> None:
+    images = textured(np.random.default_rng(7), 70, *size, 3)
+    alone = wavelet_residual(images)
+    monkeypatch.setattr(row_distances, "thread_count", lambda: 3)
+    np.testing.assert_array_equal(wavelet_residual(images), alone)
+
+
+@pytest.mark.parametrize("size", [(33, 47), (64, 64), (8, 8)])
+def test_matrices_for_gpus_agree(size: tuple[int, int]) -> None:
+    """What runs on a GPU, here on the CPU."""
+    images = textured(np.random.default_rng(8), 2, *size, 3)
+    planes = torch.from_numpy(images).permute(0, 3, 1, 2).float() - 128
+    levels = wavelet_levels(*size)
+    found = plane_residuals(planes, levels, 25.0).permute(0, 2, 3, 1).numpy()
+    expected = np.stack([plain_residual(image) for image in images])
+    np.testing.assert_allclose(found, expected, atol=1e-4, rtol=0)
 
 
 def test_reads_only_and_strided_arrays() -> None:
