@@ -63,6 +63,8 @@ class MethodCard:
         different: Sentences: where it does not, and why.
         needs: Names of extras, packages or weights beyond fpbench itself.
         url: Where to read more.
+        blind: Why not even a strong planted fingerprint can be found, for a floor that does not
+            look; empty for all others, whose conformance is checked by planting some.
     """
 
     name: str
@@ -79,6 +81,7 @@ class MethodCard:
     different: Sequence[str] = ()
     needs: Sequence[str] = ()
     url: str = ""
+    blind: str = ""
 
     @property
     def default_variant(self) -> str:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import importlib
 import os
+import sys
 from dataclasses import dataclass
 from functools import cache
 from importlib.metadata import EntryPoint, entry_points
@@ -75,16 +77,41 @@ def method_class(name: str) -> type[Method]:
             f"Method {name!r} of {_origin(entry)} cannot be imported from {entry.value}: "
             f"{type(error).__name__}: {error}"
         ) from error
+    return _checked_class(loaded, f"Method {name!r} of {_origin(entry)}: {entry.value}")
+
+
+def _checked_class(loaded: object, what: str) -> type[Method]:
     if not (isinstance(loaded, type) and issubclass(loaded, Method)):
-        raise BadInput(
-            f"Method {name!r} of {_origin(entry)}: {entry.value} is not a subclass of "
-            "fpbench.method.Method."
-        )
+        raise BadInput(f"{what} is not a subclass of fpbench.method.Method.")
     if not isinstance(getattr(loaded, "card", None), MethodCard):
-        raise BadInput(
-            f"Method {name!r} of {_origin(entry)}: {entry.value} has no MethodCard as `card`."
-        )
+        raise BadInput(f"{what} has no MethodCard as `card`.")
     return loaded
+
+
+def method_at(import_path: str) -> type[Method]:
+    """The class of a method that need not be registered, e.g. ``my_method:MyMethod``.
+
+    Modules are also looked for in the working directory.
+
+    Args:
+        import_path: A module, a colon and the name of a class.
+
+    Raises:
+        BadInput: If it cannot be imported or is no method.
+    """
+    module, _, attribute = import_path.partition(":")
+    here = str(Path.cwd())
+    if here not in sys.path:
+        sys.path.insert(0, here)
+    try:
+        loaded = getattr(importlib.import_module(module), attribute)
+    # A stranger's module can raise anything while it is imported; that is its failure, not ours.
+    except Exception as error:
+        raise BadInput(
+            f"{import_path} is no registered method and cannot be imported: "
+            f"{type(error).__name__}: {error}. {suggest(module, method_names())}"
+        ) from error
+    return _checked_class(loaded, import_path)
 
 
 def usable_methods() -> tuple[dict[str, type[Method]], list[BrokenMethod]]:

@@ -35,6 +35,7 @@ class Majority(Method):
         variants={"shares": Variant("training shares as probabilities")},
         min_size=1,
         faithful=("No paper's method: what can be had without looking at an image.",),
+        blind="It gives every image the same answer, by design.",
     )
 
     def __init__(self) -> None:

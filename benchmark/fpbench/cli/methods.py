@@ -1,19 +1,23 @@
-"""``fpbench methods``: what methods there are and what each one is."""
+"""``fpbench methods``: what methods there are, what each one is, whether it keeps the contract."""
 
 from __future__ import annotations
 
 import json
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from fpbench import registry
-from fpbench.method import MethodCard
+from fpbench.method import Method, MethodCard
+
+if TYPE_CHECKING:
+    from fpbench.conformance import CheckResult
 
 
 @click.group()
 def methods() -> None:
-    """List and describe methods."""
+    """List, describe, check and begin methods."""
 
 
 def _summary(name: str, card: MethodCard) -> dict[str, Any]:
@@ -97,3 +101,111 @@ def show_method(name: str, as_json: bool) -> None:
             for sentence in sentences:
                 click.echo(f" - {sentence}")
     click.echo(f"\n{card.citation.strip()}")
+
+
+@methods.command("check")
+@click.argument("names", nargs=-1, required=True, metavar="NAME[:VARIANT]|MODULE:CLASS|all")
+@click.option("--set", "settings", multiple=True, metavar="KEY=VALUE",
+              help="A parameter of the method; may be repeated.")  # fmt: skip
+@click.option("--quick", is_flag=True, help="Leave out the checks that fit anew.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
+@click.pass_context
+def check_methods(
+    ctx: click.Context,
+    names: tuple[str, ...],
+    settings: tuple[str, ...],
+    quick: bool,
+    as_json: bool,
+) -> None:
+    """Check that methods keep the contract; exit code 1 if a check fails.
+
+    A method that is not installed yet is named by its import path, e.g. my_method:MyMethod.
+    """
+    from fpbench.conformance import check_method
+    from fpbench.runs.plan import check_params, parse_setting
+
+    params = dict(parse_setting(text) for text in settings)
+    wanted, broken = _wanted(names)
+    for name, cls, _ in wanted:
+        check_params(name, cls, params)
+    documents = []
+    for name, cls, variant in wanted:
+        report = None
+        if not as_json:
+            click.echo(f"{name}:{variant}")
+            report = _echo_result
+        results = check_method(cls, variant, params=params, thorough=not quick, report=report)
+        documents.append(_document(name, variant, results))
+        if not as_json:
+            click.echo(f"  {_tally(results)}\n")
+    for fault in broken:
+        documents.append({"method": fault.name, "variant": None, "passed": False,
+                          "cpu_seconds": 0.0, "reason": fault.reason, "checks": []})  # fmt: skip
+        if not as_json:
+            click.echo(f"{fault.name}\n  failed   {fault.reason}\n")
+    if as_json:
+        click.echo(json.dumps(documents, indent=2))
+    if not all(document["passed"] for document in documents):
+        ctx.exit(1)
+
+
+def _wanted(
+    names: tuple[str, ...],
+) -> tuple[list[tuple[str, type[Method], str]], list[registry.BrokenMethod]]:
+    """What is to be checked: name, class and variant; and plugins that cannot be imported."""
+    wanted: dict[tuple[str, str], type[Method]] = {}
+    broken: list[registry.BrokenMethod] = []
+    for name in names:
+        if name == "all":
+            usable, broken = registry.usable_methods()
+            wanted |= {(each, cls.card.default_variant): cls for each, cls in usable.items()}
+        elif ":" in name and registry.split_variant(name)[0] not in registry.method_names():
+            cls = registry.method_at(name)
+            wanted[name, cls.card.default_variant] = cls
+        else:
+            cls, variant = registry.resolve_method(name)
+            wanted[registry.split_variant(name)[0], variant] = cls
+    return [(name, cls, variant) for (name, variant), cls in wanted.items()], broken
+
+
+def _echo_result(result: CheckResult) -> None:
+    click.echo(f"  {result.status:<8} {result.name:<16} {result.seconds:6.1f} s  {result.message}")
+
+
+def _tally(results: list[CheckResult]) -> str:
+    counts = {status: 0 for status in ("passed", "failed", "skipped")}
+    for result in results:
+        counts[result.status] += 1
+    told = ", ".join(f"{count} {status}" for status, count in counts.items())
+    return f"{told}; {sum(result.seconds for result in results):.1f} s of processor time"
+
+
+def _document(name: str, variant: str, results: list[CheckResult]) -> dict[str, Any]:
+    return {
+        "method": name,
+        "variant": variant,
+        "passed": all(result.status != "failed" for result in results),
+        "cpu_seconds": round(sum(result.seconds for result in results), 3),
+        "checks": [
+            {"name": r.name, "status": r.status, "message": r.message,
+             "cpu_seconds": round(r.seconds, 3)}
+            for r in results
+        ],
+    }  # fmt: skip
+
+
+@methods.command("new")
+@click.argument("name")
+@click.option("--into", type=click.Path(path_type=Path), default=Path(), show_default=True,
+              help="Folder in which the package's folder is made.")  # fmt: skip
+def new_method(name: str, into: Path) -> None:
+    """Begin a package that brings the method NAME; nothing is overwritten."""
+    from fpbench.cli.scaffold import write_package
+
+    for path in write_package(name, into):
+        click.echo(str(path))
+    click.echo(
+        f"\nNext:\n  cd {into / name}\n  pip install -e .\n  fpbench methods check {name}\n"
+        f"  fpbench run --method {name} --dataset gm-mini",
+        err=True,
+    )

@@ -1,0 +1,228 @@
+"""A method under check: how it is built and fitted, and its first fit, which checks share."""
+
+from __future__ import annotations
+
+import signal
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from fpbench.conformance.planted import PlantedSets, planted_sets
+from fpbench.conformance.result import Fault, NotRun
+from fpbench.images import ImageSet
+from fpbench.method import Budget, FitContext, Method, MethodDeclined, Progress
+
+if TYPE_CHECKING:
+    from types import FrameType
+
+    from numpy.typing import NDArray
+
+TOLERANCE = 1e-3
+"""Largest difference between two answers that count as equal, relative to the largest value.
+Batches of another size are summed in another order; a wrong answer differs by far more."""
+
+
+class TookTooLong(BaseException):
+    """A check ran past its limit. No subclass of Exception, so that no method swallows it."""
+
+
+@contextmanager
+def limited(seconds: float) -> Iterator[None]:
+    """End the block with `TookTooLong` after some time, where the platform can.
+
+    Without interval timers, or outside the main thread, there is no limit.
+    """
+    timed = hasattr(signal, "setitimer") and (threading.current_thread() is threading.main_thread())
+    if not timed:
+        yield
+        return
+
+    def stop(number: int, frame: FrameType | None) -> None:
+        raise TookTooLong
+
+    before = signal.signal(signal.SIGALRM, stop)
+    signal.setitimer(signal.ITIMER_REAL, seconds)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+
+
+def side_for(smallest: int) -> int:
+    """An even side of at least 32 pixels that a method can take."""
+    return max(32, smallest + smallest % 2)
+
+
+@dataclass
+class Subject:
+    """A method under check.
+
+    Attributes:
+        cls: Its class.
+        variant: Name of a variant of its card.
+        params: Constructor arguments on top of the variant's.
+        returned: What the latest call of fit returned.
+    """
+
+    cls: type[Method]
+    variant: str
+    params: Mapping[str, Any] = field(default_factory=dict)
+    returned: object = None
+
+    @property
+    def name(self) -> str:
+        """The class's name, for messages."""
+        return self.cls.__name__
+
+    @cached_property
+    def sets(self) -> PlantedSets:
+        """What the shared fit sees, and its test images."""
+        side = side_for(self.cls.card.min_size)
+        return planted_sets((side, side))
+
+    def build(self) -> Method:
+        """An unfitted method."""
+        return self.cls(**{**self.cls.card.variants[self.variant].params, **self.params})
+
+    def fit(
+        self,
+        sets: PlantedSets | None = None,
+        *,
+        method: Method | None = None,
+        seed: int = 0,
+        budget: Budget = "smoke",
+        progress: Progress | None = None,
+        train: ImageSet | None = None,
+        validation: ImageSet | None = None,
+    ) -> Method:
+        """A method fitted on `sets`, or on the shared ones."""
+        sets = self.sets if sets is None else sets
+        context = FitContext(seed=seed, budget=budget)
+        if progress is not None:
+            context = FitContext(seed=seed, budget=budget, progress=progress)
+        method = self.build() if method is None else method
+        # Whoever uses the global generators instead of the context's seed gets another answer.
+        scramble()
+        self.returned = method.fit(
+            sets.train if train is None else train,
+            reference=sets.reference,
+            validation=sets.validation if validation is None else validation,
+            context=context,
+        )
+        return method
+
+    @cached_property
+    def _first_fit(self) -> tuple[Method | None, BaseException | None]:
+        try:
+            return self.fit(), None
+        except MethodDeclined as declined:
+            return None, NotRun(f"the method declines: {declined}")
+        # Whatever a plugin raises is the finding of the check `fit`; a fit that never ends is kept,
+        # too, or every check would wait for it.
+        except (Exception, TookTooLong) as error:
+            return None, error
+
+    def first_fit(self) -> Method:
+        """The fitted method that checks share, fitted now if need be; its error where it fails."""
+        method, error = self._first_fit
+        if error is not None:
+            raise error
+        assert method is not None  # noqa: S101  (one of the two is set)
+        return method
+
+    @property
+    def fitted(self) -> Method:
+        """The fitted method that checks share.
+
+        Raises:
+            NotRun: If it declines or cannot be fitted.
+        """
+        method, error = self._first_fit
+        if isinstance(error, NotRun):
+            raise error
+        if method is None:
+            raise NotRun("the method cannot be fitted; see the check fit")
+        return method
+
+    @cached_property
+    def embeddings(self) -> NDArray[np.float32]:
+        """Embeddings of the test images, once."""
+        return np.asarray(self.fitted.embed(self.sets.test.unlabelled()))
+
+    @cached_property
+    def proba(self) -> NDArray[np.float32] | None:
+        """Probabilities of the test images, once, where the method gives any."""
+        if not self.cls.implements("predict_proba"):
+            return None
+        return np.asarray(self.fitted.predict_proba(self.sets.test.unlabelled()))
+
+    def answers(self, method: Method, images: ImageSet) -> dict[str, NDArray[np.float32]]:
+        """What a method says of images, by the member that says it."""
+        given = {"embed": np.asarray(method.embed(images))}
+        if self.cls.implements("predict_proba"):
+            given["predict_proba"] = np.asarray(method.predict_proba(images))
+        return given
+
+    def known_answers(self) -> dict[str, NDArray[np.float32]]:
+        """The shared method's `answers` on the test images."""
+        given = {"embed": self.embeddings}
+        if self.proba is not None:
+            given["predict_proba"] = self.proba
+        return given
+
+
+def scramble() -> None:
+    """Leave the global random generators in a state that nobody chose."""
+    import random
+
+    import torch
+
+    fresh = np.random.SeedSequence().entropy
+    assert isinstance(fresh, int)  # noqa: S101  (entropy that was not given is an integer)
+    random.seed(fresh)
+    np.random.seed(fresh % 2**32)
+    torch.manual_seed(fresh % 2**63)
+
+
+def require_equal(
+    expected: Mapping[str, NDArray[np.float32]],
+    found: Mapping[str, NDArray[np.float32]],
+    change: str,
+    cure: str,
+) -> str:
+    """Compare two `Subject.answers`.
+
+    Args:
+        expected: The first.
+        found: The second.
+        change: What made the difference, for "embed changes by ... when ...".
+        cure: What the author should do.
+
+    Returns:
+        The largest difference, for the report.
+
+    Raises:
+        Fault: If they differ by more than `TOLERANCE` of the largest value.
+    """
+    worst = 0.0
+    for member, first in expected.items():
+        second = found[member]
+        if first.shape != second.shape:
+            raise Fault(
+                f"{member} gives shape {second.shape} instead of {first.shape} {change}. {cure}"
+            )
+        scale = max(float(np.abs(first).max(initial=0)), 1e-12)
+        off = float(np.abs(first.astype(np.float64) - second).max(initial=0)) / scale
+        if not off <= TOLERANCE:
+            raise Fault(
+                f"{member} changes by {off:.2g} of its largest value {change} "
+                f"(at most {TOLERANCE:g} is rounding). {cure}"
+            )
+        worst = max(worst, off)
+    return f"largest difference {worst:.1g} of the largest value"
