@@ -128,6 +128,11 @@ class SharedRows:
         saved, self._saved = self._saved, 0.0
         return saved
 
+    def limit(self, room: int) -> None:
+        """Keep at most `room` bytes of values from now on."""
+        self.clear()
+        self._room = room
+
     def clear(self) -> None:
         """Forget everything."""
         self._rows.clear()
