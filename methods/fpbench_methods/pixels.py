@@ -104,7 +104,8 @@ class Pixels(Method):
 
     def embed(self, images: ImageSet) -> NDArray[np.float32]:
         """The pixels in [0, 1], shape (N, H·W·3)."""
-        flat = images.pixels.reshape(len(images), -1).astype(np.float32)
+        h, w = images.size
+        flat = images.pixels.reshape(len(images), h * w * 3).astype(np.float32)
         flat /= 255
         return flat
 

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 _RESIZED = 512
 _PATCH = 64
 _PATCHES = {"smoke": 2, "small": 2, "full": 16}
-_FIRST_STEPS = {"smoke": 2, "small": 60}
+_FIRST_STEPS = {"smoke": 2, "small": 40}
 _STEPS_OF_RATE = 500
 
 
@@ -81,11 +81,12 @@ class DNADet(NetworkMethod):
         different=(
             "Cross-entropy over sources, not over architectures: a board names sources.",
             "The default does not resize to 512: one resampler would be laid over all sources. "
-            "Images of less than 86 pixels give patches of three quarters of their side.",
+            "Images of less than 86 pixels give patches of three quarters of their side (at least "
+            "16).",
             "First stage on the reference images; strengths of noise (deviations of 3 to 29), the "
             "first quality of a double JPEG (drawn from 30 to 99) and the probability of "
             "dropout (0.5) could not be established.",
-            "Budgets: first stage 50 epochs in full, 60 steps in small, 2 in smoke, instead of 50 "
+            "Budgets: first stage 50 epochs in full, 40 steps in small, 2 in smoke, instead of 50 "
             "epochs; second stage 30, 8 and 1 epochs with 16, 2 and 2 patches per image.",
         ),
         url="https://arxiv.org/abs/2202.13843",
@@ -220,7 +221,7 @@ class DNADet(NetworkMethod):
             stored = images[batch]
             if self.resize:
                 stored = self.prepare(stored)
-            side = min(_PATCH, 3 * min(stored.shape[-2:]) // 4)
+            side = min(_PATCH, max(self.card.min_size, 3 * min(stored.shape[-2:]) // 4))
             crops = torch.cat([random_crop(stored, side) for _ in range(patches)])
             index = batch.to(context.device)
             return training.loss(
