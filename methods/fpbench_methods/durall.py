@@ -65,8 +65,7 @@ class Durall(FeatureMethod):
             "Profiles keep one value per ring unless length is set: all images of a data set have "
             "one size.",
             "K machines, one source against the rest, calibrated on validation images, instead of "
-            "real against generated; the linear ones choose C on validation images, since three "
-            "decimal places now decide between generators.",
+            "real against generated; svm and logistic choose C on validation images.",
         ),
         url="https://arxiv.org/abs/2003.01826",
     )

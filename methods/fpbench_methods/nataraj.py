@@ -60,7 +60,7 @@ class Nataraj(NetworkMethod):
             "Counts are multiplied by 256 over the number of pairs, one constant per image size: "
             "without it the rate of training would depend on that size.",
             "Border handling of the convolutions (zeros here) and the training settings could not "
-            "be established; Adam at 5e-4 (cosine), batches of 32, instead of what may be Adadelta.",
+            "be established; Adam at 5e-4 (cosine), batches of 32, instead of perhaps Adadelta.",
             "Budgets smoke and small add the 256 levels up to 16 and 32: a 256×256 matrix per "
             "channel costs 64 times more than one of 32×32, and a 32×32 image fills at most 992 of "
             "its 65,536 cells. They train 3 and 20 epochs, full at most 50.",

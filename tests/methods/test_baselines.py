@@ -224,3 +224,24 @@ def test_floors_see_nothing_where_there_is_nothing() -> None:
         hits = method.predict_proba(test.unlabelled()).argmax(axis=1) == test.labels
         # Five standard deviations of 180 guesses among three.
         assert abs(hits.mean() - 1 / 3) < 5 * np.sqrt(2 / 9 / 180)
+
+
+PAGES = Path(__file__).parents[2] / "docs" / "methods"
+
+
+@pytest.mark.parametrize(
+    "name",
+    sorted({n.partition(":")[0] for n in (*QUICK, *NETWORKS, "wang", "marra18", "inception")}),
+)
+def test_a_page_describes_the_method(name: str) -> None:
+    """It names the paper, every variant and budget, and gives the card's citation."""
+    card = registry.method_class(name).card
+    page = (PAGES / f"{name}.md").read_text(encoding="utf-8")
+    assert card.name == name
+    assert card.title in page
+    assert card.citation in page
+    assert all(f"`{variant}`" in page for variant in card.variants)
+    assert "Commonly got wrong" in page
+    assert card.faithful
+    assert card.authors
+    assert card.licence
