@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from fpbench.compute import neighbors, row_distances
+from fpbench.compute import neighbors, row_distances, threads
 from fpbench.compute.neighbors import ExactNeighbors, parse_memory
 from fpbench.compute.projections import ImageProjection, RowProjection
 
@@ -183,7 +183,7 @@ def test_little_memory_changes_nothing(memory: str) -> None:
 
 
 def test_threads_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(row_distances, "thread_count", lambda: 3)
+    monkeypatch.setattr(threads, "thread_count", lambda: 3)
     images = photographs(900, 32, 32, seed=17)
     check(images[50:], images[:50], k=2)
     features = np.random.default_rng(17).normal(size=(700, 300)) * np.arange(1, 301) ** -1.0

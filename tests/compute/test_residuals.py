@@ -9,7 +9,7 @@ import torch
 from numpy.typing import NDArray
 from scipy.ndimage import median_filter, uniform_filter
 
-from fpbench.compute import row_distances
+from fpbench.compute import threads
 from fpbench.compute.residuals import high_pass_residual, wavelet_levels, wavelet_residual
 from fpbench.compute.residuals_gpu import plane_residuals
 
@@ -92,7 +92,7 @@ def test_an_image_does_not_depend_on_its_batch() -> None:
 def test_threads_change_nothing(size: tuple[int, int], monkeypatch: pytest.MonkeyPatch) -> None:
     images = textured(np.random.default_rng(7), 70, *size, 3)
     alone = wavelet_residual(images)
-    monkeypatch.setattr(row_distances, "thread_count", lambda: 3)
+    monkeypatch.setattr(threads, "thread_count", lambda: 3)
     np.testing.assert_array_equal(wavelet_residual(images), alone)
 
 

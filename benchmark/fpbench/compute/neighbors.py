@@ -26,9 +26,9 @@ from fpbench.compute.projections import (
 from fpbench.compute.row_distances import (
     all_distances,
     copy_numbers,
-    each_in_threads,
     pair_distances,
 )
+from fpbench.compute.threads import each_in_threads
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

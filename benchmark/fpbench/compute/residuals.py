@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from fpbench.compute.row_distances import each_in_threads
+from fpbench.compute.threads import each_in_threads
 from fpbench.compute.wavelets import WaveletLevel, coefficient_count, wavelet_levels
 
 if TYPE_CHECKING:

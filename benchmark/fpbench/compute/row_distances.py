@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Callable, Iterable
-from concurrent.futures import ThreadPoolExecutor
-from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from fpbench.compute.projections import LARGEST_SQUARE, UNIT
+from fpbench.compute.threads import each_in_threads
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -19,35 +16,6 @@ _SEGMENT = 256  # 256 · 255² < 2^24: sums of so many squares of bytes are exac
 _COLUMNS = 1024  # 1024 · 128² = 2^24: so are sums of so many products of centred bytes
 _CHUNK_VALUES = 2**16
 _MIDDLE = np.float32(128.0)
-
-
-@lru_cache(maxsize=1)
-def _blas() -> Any:
-    from threadpoolctl import ThreadpoolController  # type: ignore[import-untyped]
-
-    return ThreadpoolController()
-
-
-def thread_count() -> int:
-    """How many threads NumPy's BLAS uses, which is how many this package uses too."""
-    counts = [pool["num_threads"] for pool in _blas().info() if pool["user_api"] == "blas"]
-    return max(1, min(max(counts, default=1), os.cpu_count() or 1))
-
-
-def each_in_threads(function: Callable[[int], None], items: Iterable[int]) -> None:
-    """Call a function on every item, on as many threads as BLAS uses, with BLAS on one each."""
-    work = list(items)
-    threads = min(thread_count(), len(work))
-    if threads <= 1:
-        for item in work:
-            function(item)
-        return
-    with (
-        _blas().limit(limits=1, user_api="blas"),
-        ThreadPoolExecutor(threads, thread_name_prefix="fpbench-rows") as pool,
-    ):
-        for _ in pool.map(function, work):
-            pass
 
 
 def pair_distances(
