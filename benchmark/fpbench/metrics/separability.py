@@ -35,7 +35,7 @@ KEYS = ("fdr", "fdr_inter", "fdr_intra", "fdr_raw")
 HALVINGS = 20
 _GROUPS = 20  # of images that the jackknife leaves out
 _JACKKNIFE_FLOPS = 2e10  # beyond this the jackknife uses fewer halvings, five at least
-_CHANCE_PERMUTATIONS = 5
+_CHANCE_PERMUTATIONS = 20
 
 
 @one_blas_thread()

@@ -20,7 +20,7 @@ from fpbench.metrics.decorrelation import (
 )
 from fpbench.metrics.projection import principal_axes
 from fpbench.metrics.score import NotComputable, Score
-from fpbench.metrics.separability import separability_scores
+from fpbench.metrics.separability import raw_ratio_score, separability_scores
 from fpbench.runs.artifacts import Evidence
 from fpbench.runs.folds import Splits
 from fpbench.runs.outcome import BAG_SIZES, Outcome
@@ -108,7 +108,7 @@ def gather_evidence(outcome: Outcome, splits: Splits, protocol: Protocol) -> Evi
     except NotComputable:
         # As above.
         pass
-    raw = _raw_fdr(train, test, splits, protocol)
+    raw = _raw_fdr(test, splits, protocol)
     return Evidence(
         ids=splits.test.ids,
         names=tuple(source.name for source in sources),
@@ -158,26 +158,20 @@ def _generated(evidence: Evidence, real: int | None) -> tuple[NDArray[np.bool_],
     return chosen, np.searchsorted(generators, evidence.labels[chosen]).astype(np.int64)
 
 
-def _raw_fdr(
-    train: NDArray[np.float32], test: NDArray[np.float32], splits: Splits, protocol: Protocol
-) -> tuple[float, float]:
+def _raw_fdr(test: NDArray[np.float32], splits: Splits, protocol: Protocol) -> tuple[float, float]:
     """Value and chance of ``fdr_raw``, not a number where there is none."""
     generated = np.isin(
         splits.test.labels,
         [k for k, source in enumerate(splits.test.sources) if not source.is_real],
     )
-    try:
-        score = separability_scores(
-            train,
-            test[generated],
-            splits.test.labels[generated],
-            n=protocol.fdr_samples,
-            d=protocol.fdr_dimensions,
-            seed=protocol.seed,
-            halvings=2,
-        )["fdr_raw"]
-    except ValueError:
+    if protocol.fdr_samples < 4:
         return float("nan"), float("nan")
+    score = raw_ratio_score(
+        test[generated],
+        splits.test.labels[generated],
+        n=protocol.fdr_samples,
+        seed=protocol.seed,
+    )
     if score.value is None or score.chance is None:
         return float("nan"), float("nan")
     return score.value, score.chance
