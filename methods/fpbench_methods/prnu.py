@@ -87,6 +87,8 @@ class PRNU(Method):
         url="https://arxiv.org/abs/1812.11842",
     )
 
+    residual_names: ClassVar[tuple[str, str]] = ("denoised image", "residual")
+
     def __init__(
         self,
         *,

@@ -91,6 +91,8 @@ class ManiFPT(Method):
         url="https://arxiv.org/abs/2402.10401",
     )
 
+    residual_names: ClassVar[tuple[str, str]] = ("nearest real image", "artifact")
+
     def __init__(
         self,
         *,
