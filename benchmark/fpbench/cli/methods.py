@@ -132,7 +132,7 @@ def check_methods(
     for name, cls, variant in wanted:
         report = None
         if not as_json:
-            click.echo(f"{name}:{variant}")
+            click.echo(name if ":" in name else f"{name}:{variant}")
             report = _echo_result
         results = check_method(cls, variant, params=params, thorough=not quick, report=report)
         documents.append(_document(name, variant, results))
