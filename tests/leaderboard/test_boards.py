@@ -43,9 +43,7 @@ def test_pairs_are_those_of_the_stored_predictions(root: Path, add: Any) -> None
     judged = [row.judged for row in found.rows]
     expected = mcnemar(judged[0].correct, judged[1].correct)
     assert found.pairs.p_value[0, 1] == pytest.approx(expected.p_value)
-    assert found.pairs.difference[0, 1] == pytest.approx(
-        found.rows[0].value - found.rows[1].value
-    )
+    assert found.pairs.difference[0, 1] == pytest.approx(found.rows[0].value - found.rows[1].value)
     assert found.paired == (0, 1)
 
 
@@ -203,9 +201,7 @@ def test_the_same_records_give_the_same_bytes(root: Path, add: Any, tmp_path: Pa
     assert {path.name: path.read_bytes() for path in copy.glob("*.*")} == first
 
 
-def test_boards_without_records_are_removed_and_other_files_are_kept(
-    root: Path, add: Any
-) -> None:
+def test_boards_without_records_are_removed_and_other_files_are_kept(root: Path, add: Any) -> None:
     import shutil
 
     from fpbench.errors import BadInput
@@ -223,7 +219,7 @@ def test_boards_without_records_are_removed_and_other_files_are_kept(
 
 
 def test_empty_folder_makes_boards_that_say_so(root: Path) -> None:
-    files, problems = build(root)
+    _, problems = build(root)
     assert not problems
     assert "There are no records yet" in (root / "README.md").read_text("utf-8")
     assert "No record holds transfer scores yet" in (root / "transfer.md").read_text("utf-8")

@@ -48,7 +48,7 @@ def broken(root: Path, add: Any) -> Any:
 
     def breaks(how: Any) -> str:
         how(path)
-        files, problems = build(root)
+        _, problems = build(root)
         assert "sound" in (root / "someone-gm-tiny.md").read_text("utf-8")
         assert "prnu:" not in (root / "someone-gm-tiny.md").read_text("utf-8")
         assert problems
@@ -119,6 +119,20 @@ def test_link_out_of_the_folder(broken: Any, tmp_path: Path) -> None:
         file.symlink_to(tmp_path / "elsewhere.parquet")
 
     assert "leads out of its folder" in broken(change)
+
+
+def test_files_that_the_record_does_not_name(broken: Any) -> None:
+    found = broken(lambda path: (path.with_suffix("") / "extra.bin").write_bytes(b"x"))
+    assert "extra.bin is no file of the record" in found
+
+
+def test_figure_that_is_no_picture(broken: Any) -> None:
+    def change(path: Path) -> None:
+        figures = path.with_suffix("") / "figures"
+        figures.mkdir()
+        (figures / "tsne.png").write_bytes(b"<svg onload=alert(1)>")
+
+    assert "is no PNG image" in broken(change)
 
 
 def test_record_that_is_a_link(broken: Any, tmp_path: Path) -> None:

@@ -48,9 +48,7 @@ def test_every_table_says_where_it_is_from_and_how_it_came_here() -> None:
     assert {t.status for t in published.tables if t.id.startswith("yu")} == {"memory"}
 
 
-def test_published_numbers_stand_apart_on_the_board_of_their_dataset(
-    root: Path, add: Any
-) -> None:
+def test_published_numbers_stand_apart_on_the_board_of_their_dataset(root: Path, add: Any) -> None:
     (root / "published.yaml").write_text(PUBLISHED.read_text("utf-8"), "utf-8")
     add(method="prnu", dataset="gm-ffhq")
     build(root)

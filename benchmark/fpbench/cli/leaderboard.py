@@ -17,6 +17,10 @@ _root = click.option(
     "--root", type=click.Path(path_type=Path), default=Path("leaderboards"), show_default=True,
     help="The leaderboards' folder.",
 )  # fmt: skip
+_records_url = click.option(
+    "--records-url", default="", metavar="URL",
+    help="Web address at which the leaderboards' folder can be read, to link records to.",
+)  # fmt: skip
 _json = click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
 
 
@@ -47,7 +51,7 @@ def build_boards(root: Path) -> None:
 @leaderboard.command("check")
 @_root
 @click.option("--since", metavar="REVISION", default=None,
-              help="A git revision: score again, and look for drift in, only what changed since.")  # fmt: skip
+              help="A git revision: score only what changed since, and look for drift.")  # fmt: skip
 @click.option("--rescore/--no-rescore", default=True, help="Score stored predictions again.")
 @_json
 def check_boards(root: Path, since: str | None, rescore: bool, as_json: bool) -> None:
@@ -94,11 +98,12 @@ def list_packages(root: Path, since: str | None) -> None:
 @leaderboard.command("site")
 @_root
 @click.option("--out", type=click.Path(path_type=Path), required=True, help="Folder of the site.")
-def make_site(root: Path, out: Path) -> None:
+@_records_url
+def make_site(root: Path, out: Path, records_url: str) -> None:
     """Make the static site: open index.html in it, or put the folder on any server."""
     from fpbench.leaderboard.site.write import write_site
 
-    pages, problems = write_site(root, out)
+    pages, problems = write_site(root, out, records_url=records_url)
     _tell(problems)
     click.echo(f"{out / 'index.html'} and {pages - 1} more pages")
     if problems:
@@ -110,12 +115,13 @@ def make_site(root: Path, out: Path) -> None:
 @click.option("--to", "target", required=True, metavar="DIR|spaces/OWNER/NAME",
               help="A folder, or a static Space on the Hub.")  # fmt: skip
 @click.option("--hub-dataset", "mapping", multiple=True, metavar="DATASET=OWNER/NAME",
-              help="Hub id of a dataset, for eval.yaml and .eval_results; may be repeated.")  # fmt: skip
-def publish_site(root: Path, target: str, mapping: tuple[str, ...]) -> None:
+              help="Hub id of a dataset, for the Hub's benchmark format.")  # fmt: skip
+@_records_url
+def publish_site(root: Path, target: str, mapping: tuple[str, ...], records_url: str) -> None:
     """Publish the site with downloads, and results in the Hub's benchmark format."""
     from fpbench.leaderboard.publish import publish
 
-    address, problems = publish(root, target, mapping)
+    address, problems = publish(root, target, mapping, records_url=records_url)
     _tell(problems)
     click.echo(address)
     if problems:

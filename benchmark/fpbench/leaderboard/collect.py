@@ -8,7 +8,15 @@ from pathlib import Path
 
 from fpbench.errors import BadInput
 from fpbench.leaderboard.claims import check_files, check_job
-from fpbench.leaderboard.layout import CARD, RESULTS, record_path
+from fpbench.leaderboard.layout import (
+    CARD,
+    FIGURES,
+    PNG,
+    RESULTS,
+    SENT_FIGURES,
+    evidence_folder,
+    record_path,
+)
 from fpbench.leaderboard.methodcard import PublishedCard, read_card
 from fpbench.leaderboard.schema import load_record
 from fpbench.runs.record import Record
@@ -130,7 +138,24 @@ def _placed(root: Path, path: Path) -> Record:
         raise BadInput(f"{path} is of a failed job, which is no result: {record.reason}")
     if record.status == "done":
         check_files(record, path)
+    _check_beside(record, path)
     return record
+
+
+def _check_beside(record: Record, path: Path) -> None:
+    """Refuse files that the record does not name, and figures that are no pictures."""
+    folder = evidence_folder(path)
+    named = {folder / entry.file for entry in record.artifacts.values()}
+    for file in sorted(folder.rglob("*")):
+        if file.is_symlink() or not (file.is_file() or file.is_dir()):
+            raise BadInput(f"{file} is a link; commit the file itself.")
+        if file.is_dir() or file in named:
+            continue
+        if file.parent != folder / FIGURES or file.name not in SENT_FIGURES:
+            raise BadInput(f"{file} is no file of the record; remove it.")
+        with file.open("rb") as stream:
+            if stream.read(len(PNG)) != PNG:
+                raise BadInput(f"{file} is no PNG image; remove it.")
 
 
 def _relative(message: str, root: Path) -> str:

@@ -21,6 +21,12 @@ RESULTS = "results"
 CARD = "card.yaml"
 PUBLISHED = "published.yaml"
 FIGURES = "figures"
+SENT_FIGURES = ("tsne.png", "residuals.png")
+"""Figures that cannot be made from predictions and evidence; the others the site draws itself."""
+
+PNG = b"\x89PNG\r\n\x1a\n"
+"""How a PNG file begins."""
+
 RUN_RECORD = "record.json"
 RESERVED = frozenset({"readme", "index", "transfer", "structure", "cost", "published"})
 """Boards that are no dataset's; a dataset of such a name would overwrite them."""

@@ -109,7 +109,7 @@ def aligned(
     families = design.get(FAMILY)
     found = []
     for attribute, values in design.items():
-        known = np.flatnonzero([value is not None for value in values])
+        known = [k for k, value in enumerate(values) if value is not None]
         categories = len({values[k] for k in known})
         clusters = np.zeros(len(values), np.int64)
         if 2 <= categories < len(known):

@@ -15,10 +15,13 @@ from fpbench.leaderboard.claims import (
     compare_scores,
     recomputed,
 )
+from fpbench.leaderboard.huberrors import hub_errors
 from fpbench.leaderboard.layout import (
     CARD,
     FIGURES,
+    PNG,
     RUN_RECORD,
+    SENT_FIGURES,
     artifact_path,
     evidence_folder,
     record_path,
@@ -29,12 +32,8 @@ from fpbench.leaderboard.schema import load_record
 from fpbench.registry import card_folders, method_class, method_origin
 from fpbench.runs.record import Record
 
-SENT_FIGURES = ("tsne.png", "residuals.png")
-"""Figures that cannot be made from predictions and evidence; the others the site draws itself."""
-
 _HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
 _LARGEST_FIGURE = 1 << 20
-_PNG = b"\x89PNG\r\n\x1a\n"
 
 
 @dataclass(frozen=True)
@@ -164,7 +163,7 @@ def _figures(path: Path) -> dict[str, bytes]:
         figure = folder / name
         if figure.is_file() and figure.stat().st_size <= _LARGEST_FIGURE:
             content = figure.read_bytes()
-            if content.startswith(_PNG):
+            if content.startswith(PNG):
                 found[name] = content
     return found
 
@@ -234,15 +233,13 @@ def open_pull_request(submissions: Sequence[Submission], repository: str) -> str
     """
     from huggingface_hub import CommitOperationAdd, HfApi
 
-    from fpbench.datasets.hub import told as told_by_hub
-
     files = {name: content for sent in submissions for name, content in sent.files.items()}
     jobs = ", ".join(
         f"{sent.record.method.name}:{sent.record.method.variant} on {sent.record.dataset.name}"
         for sent in submissions[:3]
     )
     more = f" and {len(submissions) - 3} more" if len(submissions) > 3 else ""
-    with told_by_hub(repository):
+    with hub_errors("dataset", repository):
         commit = HfApi().create_commit(
             repository,
             [CommitOperationAdd(name, content) for name, content in sorted(files.items())],

@@ -1,0 +1,135 @@
+"""A board as CSV and JSON."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from typing import Any
+
+from fpbench.leaderboard.boards import Board
+from fpbench.leaderboard.columns import GROUPS
+from fpbench.leaderboard.markdown import plain
+from fpbench.leaderboard.rows import Row, Section
+from fpbench.metrics.score import Score
+
+_COST = (
+    "fit_seconds",
+    "images_per_second",
+    "total_seconds",
+    "peak_memory_bytes",
+    "parameters",
+    "device",
+)
+
+
+def _keys(board: Board) -> list[str]:
+    """Keys of all scores on a board, those of the tables first."""
+    known = [column.key for group in GROUPS for column in group.columns]
+    present = {key for section in board.sections for row in section.rows for key in row.scores}
+    return [key for key in known if key in present] + sorted(present - set(known))
+
+
+def cell(value: object) -> str:
+    """A CSV cell that no spreadsheet takes for a formula.
+
+    >>> cell("=1+1"), cell("prnu:wavelet"), cell(-0.5), cell(None)
+    ("'=1+1", 'prnu:wavelet', '-0.5', '')
+    """
+    if value is None:
+        return ""
+    if isinstance(value, int | float):
+        return repr(value)
+    text = plain(value)
+    return f"'{text}" if text[:1] in "=+-@\t\r" and text else text
+
+
+def board_csv(board: Board) -> str:
+    """One line a row: method, protocol, every score with its interval and chance, cost."""
+    keys = _keys(board)
+    stream = io.StringIO()
+    writer = csv.writer(stream, lineterminator="\n")
+    writer.writerow(
+        [
+            *("dataset", "revision", "method", "variant", "parameters", "version", "package"),
+            *("budget", "folds", "scoring", "seeds", "rank"),
+            *(f"{key}{part}" for key in keys for part in ("", "_ci_low", "_ci_high", "_chance")),
+            *_COST,
+            "records",
+        ]
+    )
+    for section in board.sections:
+        for row in section.rows:
+            values: list[object] = [
+                board.name,
+                board.dataset.revision,
+                row.method.name,
+                row.method.variant,
+                json.dumps(row.method.params, sort_keys=True) if row.method.params else "",
+                row.method.version,
+                row.method.package,
+                section.budget,
+                section.folds,
+                section.scoring,
+                " ".join(map(str, row.seeds)),
+                row.rank,
+            ]
+            for key in keys:
+                values += _numbers(row.scores.get(key))
+            values += [getattr(row.cost, name, None) for name in _COST]
+            values.append(" ".join(entry.link for entry in row.entries))
+            writer.writerow([cell(value) for value in values])
+    return stream.getvalue()
+
+
+def _numbers(score: Score | None) -> list[object]:
+    if score is None:
+        return [None] * 4
+    return [score.value, score.ci_low, score.ci_high, score.chance]
+
+
+def board_json(board: Board) -> str:
+    """The board with all scores, in the order of ranks."""
+    document = {
+        "dataset": board.dataset.model_dump(mode="json"),
+        "sections": [_section(section) for section in board.sections],
+        "declined": [
+            {
+                "method": entry.record.method.name,
+                "variant": entry.record.method.variant,
+                "budget": entry.record.protocol.budget,
+                "reason": entry.record.reason,
+                "record": entry.link,
+            }
+            for entry in board.declined
+        ],
+    }
+    return json.dumps(document, separators=(",", ":"), sort_keys=True) + "\n"
+
+
+def _section(section: Section) -> dict[str, Any]:
+    return {
+        "budget": section.budget,
+        "folds": section.folds,
+        "scoring": section.scoring,
+        "rows": [_row(row) for row in section.rows],
+    }
+
+
+def _row(row: Row) -> dict[str, Any]:
+    return {
+        "method": row.method.name,
+        "variant": row.method.variant,
+        "params": row.method.params,
+        "version": row.method.version,
+        "package": row.method.package,
+        "rank": row.rank,
+        "unranked": row.unranked,
+        "seeds": list(row.seeds),
+        "scores": {
+            key: [score.value, score.ci_low, score.ci_high, score.n, score.chance]
+            for key, score in row.scores.items()
+            if score.value is not None
+        },
+        "records": [entry.link for entry in row.entries],
+    }

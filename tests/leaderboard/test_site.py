@@ -1,0 +1,283 @@
+"""The site as files: whole, self-contained, escaped, and the same for the same records."""
+
+import json
+import re
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+from urllib.parse import unquote
+
+import pytest
+
+from fpbench.errors import BadInput
+from fpbench.leaderboard.site.downloads import cell
+from fpbench.leaderboard.site.write import write_site
+
+PUBLISHED = Path(__file__).parents[2] / "leaderboards" / "published.yaml"
+VOID = {"meta", "link", "br", "img", "input"}
+
+
+class Page(HTMLParser):
+    """Tags, attributes and text of a page; fails on tags that do not nest."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__()
+        self.path = path
+        self.open: list[str] = []
+        self.tags: list[tuple[str, dict[str, str | None]]] = []
+        self.data: list[str] = []
+        self.feed(path.read_text("utf-8"))
+        assert self.open == [], path
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, dict(attrs)))
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open and self.open[-1] == tag, (self.path, tag, self.open)
+        self.open.pop()
+
+    def handle_data(self, data: str) -> None:
+        self.data.append(data)
+
+    def all(self, tag: str) -> list[dict[str, str | None]]:
+        return [attrs for name, attrs in self.tags if name == tag]
+
+    @property
+    def ids(self) -> list[str | None]:
+        return [attrs["id"] for _, attrs in self.tags if "id" in attrs]
+
+
+@pytest.fixture
+def site(root: Path, add: Any, tmp_path: Path) -> Path:
+    (root / "published.yaml").write_text(PUBLISHED.read_text("utf-8"), "utf-8")
+    for seed in range(2):
+        add(method="prnu", seed=seed, dataset="gm-ffhq", shortcut=0.9)
+    add(method="yu", skill=0.5, dataset="gm-ffhq")
+    add(method="yu", skill=0.5, dataset="gm-ffhq", budget="full", seed=3)
+    add(method="big", dataset="gm-ffhq", status="declined", reason="no weights")
+    add(method="prnu", dataset="gm-ffhq", control="shuffled-labels", skill=0.3)
+    add(method="prnu", dataset="gm-cifar10", content="cd" * 32)
+    out = tmp_path / "site"
+    pages, problems = write_site(root, out)
+    assert problems == ()
+    assert pages == len(list(out.rglob("*.html"))) == 6
+    return out
+
+
+def test_pages_nest_and_every_link_leads_somewhere(site: Path) -> None:
+    for path in site.rglob("*.html"):
+        page = Page(path)
+        assert len(page.ids) == len(set(page.ids)), path
+        for tag, attrs in page.tags:
+            for name in ("href", "src"):
+                target = attrs.get(name)
+                if target is None or target.startswith(("https://", "data:,")):
+                    continue
+                file, _, anchor = target.partition("#")
+                found = (path.parent / unquote(file)).resolve() if file else path
+                assert found.is_file(), (path, tag, target)
+                if anchor and found.suffix == ".html":
+                    assert anchor in Page(found).ids, (path, target)
+
+
+def test_nothing_is_loaded_from_elsewhere(site: Path) -> None:
+    for path in site.rglob("*.html"):
+        page = Page(path)
+        for tag in ("script", "link", "img"):
+            for attrs in page.all(tag):
+                target = attrs.get("src") or attrs.get("href") or ""
+                assert not re.match(r"(https?:)?//", target), (path, target)
+        assert not [attrs for _, attrs in page.tags if any(k.startswith("on") for k in attrs)]
+        (policy,) = [m for m in page.all("meta") if m.get("http-equiv")]
+        assert "default-src 'none'" in str(policy["content"])
+    scripts = "".join(path.read_text("utf-8") for path in (site / "static").iterdir())
+    for word in ("fetch(", "XMLHttpRequest", "innerHTML", "eval(", "document.write", "import("):
+        assert word not in scripts
+
+
+def test_tables_can_be_read_aloud(site: Path) -> None:
+    for path in site.rglob("*.html"):
+        page = Page(path)
+        assert page.all("html")[0]["lang"] == "en"
+        assert len(page.all("main")) == 1
+        assert len(page.all("h1")) == 1
+        assert len(page.all("caption")) == len(page.all("table"))
+        assert all(attrs.get("scope") for attrs in page.all("th"))
+        for attrs in page.all("img"):
+            assert attrs.get("alt")
+        for attrs in page.all("div"):
+            if attrs.get("role") == "region":
+                assert attrs.get("tabindex") == "0"
+                assert attrs.get("aria-label") or attrs.get("aria-labelledby") in page.ids
+
+
+def test_dataset_page_tells_everything(site: Path) -> None:
+    text = (site / "datasets" / "gm-ffhq.html").read_text("utf-8")
+    for words in ("Budget full", "Budget small", "no weights", "Null controls", "shuffled labels",
+                  "66.1 ± 0.207 %", "transcribed from an image", "shortcut probe", "vae-c",
+                  "more than guessing explains"):  # fmt: skip
+        assert words in text
+    data = json.loads(re.search(r'id="data">(.*?)</script>', text, re.DOTALL)[1])  # type: ignore[index]
+    small = next(s for s in data["sections"] if s["title"] == "Budget small")
+    assert [row["label"] for row in small["rows"]] == ["prnu:wavelet", "yu:wavelet"]
+    assert small["rows"][0]["structure"]["names"] == ["gan-a", "gan-b", "vae-c"]
+    for line in small["rows"][0]["confusion"]:
+        assert sum(line) == pytest.approx(1000, abs=4)
+
+
+def test_packed_pairs_say_what_the_tests_found(root: Path, site: Path) -> None:
+    import base64
+    import struct
+
+    from fpbench.leaderboard.build import read_leaderboards
+
+    board = next(b for b in read_leaderboards(root).boards if b.name == "gm-ffhq")
+    section = next(s for s in board.sections if s.budget == "small")
+    text = (site / "datasets" / "gm-ffhq.html").read_text("utf-8")
+    data = json.loads(re.search(r'id="data">(.*?)</script>', text, re.DOTALL)[1])  # type: ignore[index]
+    packed = next(s for s in data["sections"] if s["title"] == "Budget small")["pairs"]
+    exponent, half = struct.unpack("<HH", base64.b64decode(packed))
+    assert section.pairs is not None
+    assert 10 ** (-exponent / 1000) == pytest.approx(section.pairs.corrected[0, 1], rel=0.002)
+    assert (half & 0x7FFF) / 20000 == pytest.approx(section.pairs.halfwidth[0, 1], abs=1e-4)
+    assert bool(half & 0x8000) == bool(section.pairs.corrected[0, 1] <= 0.05)
+
+
+def test_method_page_shows_card_and_scores_everywhere(site: Path) -> None:
+    page = Page(site / "methods" / "prnu.html")
+    text = "".join(page.data)
+    for words in ("The paper of prnu", "A. Author, 2020", "gm-ffhq", "gm-cifar10", "@article{"):
+        assert words in text
+    hrefs = [attrs.get("href") for attrs in page.all("a")]
+    assert "https://example.org/paper" in hrefs
+
+
+def test_downloads_hold_every_row(site: Path) -> None:
+    import csv
+    import io
+
+    rows = list(csv.DictReader(io.StringIO((site / "downloads" / "gm-ffhq.csv").read_text())))
+    assert [(r["method"], r["budget"], r["seeds"], r["rank"]) for r in rows] == [
+        ("yu", "full", "3", "1"),
+        ("prnu", "small", "0 1", "1"),
+        ("yu", "small", "0", "2"),
+    ]
+    assert 0.3 < float(rows[0]["accuracy"]) < float(rows[1]["accuracy"])
+    document = json.loads((site / "downloads" / "gm-ffhq.json").read_text("utf-8"))
+    assert document["dataset"]["name"] == "gm-ffhq"
+    assert document["declined"][0]["reason"] == "no weights"
+    value = document["sections"][1]["rows"][0]["scores"]["accuracy"][0]
+    assert value == float(rows[1]["accuracy"])
+    assert "@article{" in (site / "downloads" / "citations.bib").read_text("utf-8")
+
+
+def test_cells_are_no_formulas() -> None:
+    assert cell("=HYPERLINK(1)") == "'=HYPERLINK(1)"
+    assert cell("@x") == "'@x"
+    assert cell("-6 dB") == "'-6 dB"
+    assert cell(-6.0) == "-6.0"
+
+
+def test_the_same_records_give_the_same_site(root: Path, site: Path, tmp_path: Path) -> None:
+    write_site(root, tmp_path / "again")
+    first = {p.relative_to(site): p.read_bytes() for p in site.rglob("*") if p.is_file()}
+    again = tmp_path / "again"
+    assert {p.relative_to(again): p.read_bytes() for p in again.rglob("*") if p.is_file()} == first
+
+
+def test_an_earlier_site_is_replaced_and_other_folders_are_not(
+    root: Path, site: Path, tmp_path: Path
+) -> None:
+    (site / "methods" / "gone.html").write_text("old")
+    write_site(root, site)
+    assert not (site / "methods" / "gone.html").exists()
+    other = tmp_path / "other"
+    other.mkdir()
+    (other / "thesis.tex").write_text("mine")
+    with pytest.raises(BadInput, match="holds files that are no site"):
+        write_site(root, other)
+    with pytest.raises(BadInput, match="is a file"):
+        write_site(root, other / "thesis.tex")
+    assert not list(tmp_path.glob(".partial-*"))
+
+
+def test_hostile_texts_are_text(root: Path, add: Any, tmp_path: Path) -> None:
+    evil = "<script>alert(1)</script>\"'><img src=x onerror=alert(2)>"
+    add(
+        method=evil,
+        variant="</script><script>alert(3)</script>",
+        params={"k": "<!--<script>"},
+        card={
+            "url": "javascript:alert(4)", "title": evil, "authors": evil, "licence": evil,
+            "citation": f"</code></pre>{evil}", "faithful": [evil], "different": [evil],
+            "needs": [evil], "variants": {evil: evil},
+        },
+    )  # fmt: skip
+    add(method="declined", status="declined", reason=evil)
+    out = tmp_path / "site"
+    write_site(root, out)
+    for path in out.rglob("*.html"):
+        page = Page(path)
+        assert [a.get("src") or a.get("type") for a in page.all("script")][:2] == [
+            ("../" if path.parent != out else "") + "static/theme.js",
+            ("../" if path.parent != out else "") + "static/site.js",
+        ]
+        assert len(page.all("script")) == 2 + (path.parent.name == "datasets")
+        assert page.all("img") == []
+        assert "javascript:" not in str([a.get("href") for a in page.all("a")])
+    text = (out / "datasets" / "someone-gm-tiny.html").read_text("utf-8")
+    embedded = re.search(r'id="data">(.*?)</script>', text, re.DOTALL)
+    assert embedded is not None
+    assert "</script><script>alert(3)" in json.loads(embedded[1])["sections"][0]["rows"][0]["label"]
+
+
+def test_figures_that_came_with_a_record_are_shown(root: Path, add: Any, tmp_path: Path) -> None:
+    path = add(method="prnu")
+    figures = path.with_suffix("") / "figures"
+    figures.mkdir()
+    (figures / "tsne.png").write_bytes(b"\x89PNG\r\n\x1a\n rest")
+    out = tmp_path / "site"
+    _, problems = write_site(root, out)
+    assert problems == ()
+    assert [p.name for p in (out / "pictures").iterdir()] == [f"{path.stem}-tsne.png"]
+    text = (out / "datasets" / "someone-gm-tiny.html").read_text("utf-8")
+    assert f'"tsne":"pictures/{path.stem}-tsne.png"' in text
+
+
+def test_sources_show_samples_and_the_audit_of_their_own_revision(
+    root: Path, add: Any, tmp_path: Path, monkeypatch: Any
+) -> None:
+    card = tmp_path / "cards" / "gm-made"
+    (card / "contact").mkdir(parents=True)
+    (card / "recipe.yaml").write_text("name: gm-made\n")
+    (card / "contact" / "gan-a.png").write_bytes(b"\x89PNG\r\n\x1a\n rest")
+    audit = {"dataset": {"content_hash": "ab" * 32}, "findings": [{"text": "a <b>giveaway</b>"}]}
+    (card / "audit.json").write_text(json.dumps(audit))
+    monkeypatch.setenv("FPBENCH_CARDS", str(tmp_path / "cards"))
+    add(method="prnu", dataset="gm-made")
+    write_site(root, tmp_path / "one")
+    page = Page(tmp_path / "one" / "datasets" / "gm-made.html")
+    assert [a["alt"] for a in page.all("img")] == ["Sample images of gan-a"]
+    assert "a <b>giveaway</b>" in "".join(page.data)
+    audit["dataset"] = {"content_hash": "other"}
+    (card / "audit.json").write_text(json.dumps(audit))
+    write_site(root, tmp_path / "two")
+    text = (tmp_path / "two" / "datasets" / "gm-made.html").read_text("utf-8")
+    assert "No audit of this revision is known here" in text
+
+
+def test_records_link_to_where_the_folder_can_be_read(root: Path, add: Any, tmp_path: Path) -> None:
+    path = add(method="prnu")
+    write_site(root, tmp_path / "site", records_url="https://example.org/tree/leaderboards/")
+    page = Page(tmp_path / "site" / "methods" / "prnu.html")
+    expected = f"https://example.org/tree/leaderboards/results/someone-gm-tiny/prnu/{path.name}"
+    assert expected in [a.get("href") for a in page.all("a")]
+    with pytest.raises(BadInput, match="no web address"):
+        write_site(root, tmp_path / "x", records_url="javascript:alert(1)")
+
+
+def test_no_record_makes_a_site_that_says_so(root: Path, tmp_path: Path) -> None:
+    write_site(root, tmp_path / "site")
+    assert "There are no records yet" in (tmp_path / "site" / "index.html").read_text("utf-8")
