@@ -59,7 +59,7 @@ def test_every_score_has_interval_chance_and_count_or_a_reason(
         if key != "fdr_raw":
             assert score.ci_low is not None and score.ci_high is not None, key
             assert score.ci_low <= score.value + 1e-9 and score.value <= score.ci_high + 1e-9, key
-        if key not in ("fdr_inter", "fdr_intra"):
+        if key not in ("fdr_inter", "fdr_intra", "silhouette"):
             assert score.chance is not None, key
 
 
@@ -75,7 +75,7 @@ def test_the_record_describes_the_job(store: Store, finished: tuple[JobSpec, Rec
         assert hashlib.sha256(content).hexdigest() == entry.sha256
         assert len(content) == entry.size
     figures = {path.stem for path in (store.folder(spec) / "figures").glob("*.png")}
-    assert figures == {"confusion", "correlation", "residuals", "tsne"}
+    assert figures == {"confusion", "correlation", "dendrogram", "residuals", "tsne"}
 
 
 def test_scores_follow_exactly_from_the_stored_evidence(
@@ -223,7 +223,8 @@ def test_constant_embeddings_give_null_scores_with_reasons(
         monkeypatch, tmp_path, lambda images: np.ones((len(images), 5), np.float32)
     )
     assert record.status == "done"
-    for key in ("fdr", "fdr_inter", "fdr_intra", "fdr_raw", "decorrelation_margin"):
+    undefined = ("fdr", "fdr_inter", "fdr_intra", "fdr_raw", "decorrelation_margin")
+    for key in (*undefined, "purity", "silhouette"):
         assert record.scores[key].value is None and record.scores[key].reason, key
     accuracy = record.scores["accuracy"]
     assert accuracy.value == pytest.approx(accuracy.chance)

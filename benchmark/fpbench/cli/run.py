@@ -26,6 +26,8 @@ _NAMED_SCORES = (
     ("probe_accuracy", "accuracy of the common probe"),
     ("fdr", "FDR-v1"),
     ("decorrelation_margin", "decorrelation margin"),
+    ("purity", "purity of 10 neighbours"),
+    ("silhouette", "silhouette"),
 )
 """The scores of the table; the others stand in the record."""
 

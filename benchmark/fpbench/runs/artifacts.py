@@ -38,6 +38,10 @@ class Evidence:
         fingerprint_correlations: float32 of shape (K, K), of the fingerprints themselves.
         dimension: Dimension D of the embeddings.
         bags: Judgements of bags, for methods that make them.
+        purity: float32 of shape (N,): share of an image's nearest others in the embedding space
+            that are of its source, not a number where it was not used; None in evidence that
+            was stored before there was such a score.
+        silhouette: float32 of shape (N,), likewise.
     """
 
     ids: NDArray[np.str_]
@@ -51,6 +55,8 @@ class Evidence:
     fingerprint_correlations: NDArray[np.float32]
     dimension: int
     bags: Sequence[BagOutput] = ()
+    purity: NDArray[np.float32] | None = None
+    silhouette: NDArray[np.float32] | None = None
 
 
 def describe_file(path: Path) -> ArtifactEntry:
@@ -86,6 +92,9 @@ def write_evidence(folder: Path, evidence: Evidence) -> dict[str, ArtifactEntry]
         "fingerprint_correlations": evidence.fingerprint_correlations,
         "dimension": np.asarray([evidence.dimension], np.int64),
     }
+    if evidence.purity is not None and evidence.silhouette is not None:
+        arrays["purity"] = evidence.purity
+        arrays["silhouette"] = evidence.silhouette
     for bag in evidence.bags:
         arrays[f"bag{bag.size}_members"] = bag.members
         arrays[f"bag{bag.size}_labels"] = bag.labels
@@ -148,6 +157,8 @@ def read_evidence(folder: Path) -> Evidence:
             fingerprint_correlations=arrays["fingerprint_correlations"],
             dimension=int(arrays["dimension"][0]),
             bags=bags,
+            purity=arrays.get("purity"),
+            silhouette=arrays.get("silhouette"),
         )
     except (OSError, KeyError, ValueError, pa.ArrowException, SafetensorError) as error:
         raise BadInput(f"The predictions in {folder} cannot be read: {error}.") from error

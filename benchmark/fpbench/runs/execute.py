@@ -38,6 +38,7 @@ from fpbench.runs.scoring import (
     score_entries,
 )
 from fpbench.runs.store import RECORD_FILE, Store
+from fpbench.runs.structure import describe_structure, write_structure
 
 TRACEBACK_FILE = "traceback.txt"
 
@@ -136,9 +137,12 @@ def _run(
         ]
     )
     artifacts["embeddings"] = write_embeddings(folder, outcome.test_embeddings, fingerprints)
+    structure = describe_structure(evidence, dataset.sources, spec.seed)
+    if structure is not None:
+        artifacts["structure"] = write_structure(folder, structure)
     if figures:
         (folder / "figures").mkdir()
-        draw_figures(folder / "figures", spec, method, outcome, evidence, splits)
+        draw_figures(folder / "figures", spec, method, outcome, evidence, splits, structure)
     context.progress("score", 2, 2)
     count = len(splits.test)
     cost = CostEntry(

@@ -7,14 +7,17 @@ from pathlib import Path
 import numpy as np
 
 from fpbench.method import Method
+from fpbench.plots.alignment import plot_alignment
 from fpbench.plots.confusion import plot_confusion
 from fpbench.plots.correlation import plot_correlations
+from fpbench.plots.dendrogram import plot_dendrogram
 from fpbench.plots.strip import plot_strip
 from fpbench.plots.tsne import plot_tsne
 from fpbench.runs.artifacts import Evidence
 from fpbench.runs.folds import Splits
 from fpbench.runs.job import JobSpec
 from fpbench.runs.outcome import Outcome
+from fpbench.runs.structure import StructureDocument
 
 _STRIP_IMAGES = 12
 
@@ -26,8 +29,9 @@ def draw_figures(
     outcome: Outcome,
     evidence: Evidence,
     splits: Splits,
+    structure: StructureDocument | None = None,
 ) -> None:
-    """Draw confusion matrix, t-SNE, fingerprint correlations and, where there are any, residuals.
+    """Draw confusion matrix, t-SNE, correlations and tree of fingerprints, and residuals.
 
     Args:
         folder: Existing folder for the PNG files.
@@ -36,6 +40,7 @@ def draw_figures(
         outcome: What the method gave.
         evidence: What the scores are computed from.
         splits: Image sets of the job.
+        structure: Tree of the generators' fingerprints, or None where there is none.
     """
     from fpbench.metrics.attribution import confusion_matrix
 
@@ -51,6 +56,8 @@ def draw_figures(
         [source.name for source in sources if not source.is_real],
         f"Correlation of source fingerprints\n{title}",
     )  # fmt: skip
+    if structure is not None:
+        _draw_structure(folder, structure, title)
     if len(evidence.labels) >= 5:
         plot_tsne(
             folder / "tsne.png", outcome.test_embeddings, evidence.labels, sources,
@@ -67,6 +74,21 @@ def draw_figures(
                 f"Test images, {method.residual_names[0]}, {method.residual_names[1]}\n{title}",
                 method.residual_names,
             )  # fmt: skip
+
+
+def _draw_structure(folder: Path, structure: StructureDocument, title: str) -> None:
+    plot_dendrogram(
+        folder / "dendrogram.png", structure.linkage, structure.correlations, structure.sources,
+        structure.families, f"Sources alike by their fingerprints\n{title}", structure.cophenetic,
+    )  # fmt: skip
+    entries = structure.alignments
+    if any(entry.ami is not None for entry in entries):
+        plot_alignment(
+            folder / "alignment.png", [entry.attribute for entry in entries],
+            [entry.ami for entry in entries], [entry.p_holm for entry in entries],
+            [entry.p_within_family_holm for entry in entries],
+            f"Clusters of {len(structure.sources)} sources against what is known of them\n{title}",
+        )  # fmt: skip
 
 
 def _spread(labels: np.ndarray[tuple[int], np.dtype[np.int64]], count: int) -> list[int]:

@@ -23,6 +23,7 @@ from fpbench.metrics.score import NotComputable, Score
 from fpbench.metrics.separability import raw_ratio_score, separability_scores
 from fpbench.runs.artifacts import Evidence
 from fpbench.runs.folds import Splits
+from fpbench.runs.neighbourhoods import gather_neighbourhoods, neighbourhood_scores
 from fpbench.runs.outcome import BAG_SIZES, Outcome
 from fpbench.runs.record import ScoreEntry
 
@@ -109,6 +110,9 @@ def gather_evidence(outcome: Outcome, splits: Splits, protocol: Protocol) -> Evi
         # As above.
         pass
     raw = _raw_fdr(test, splits, protocol)
+    purity, silhouette = gather_neighbourhoods(
+        test, splits.test.labels, np.isin(splits.test.labels, generators)
+    )
     return Evidence(
         ids=splits.test.ids,
         names=tuple(source.name for source in sources),
@@ -121,6 +125,8 @@ def gather_evidence(outcome: Outcome, splits: Splits, protocol: Protocol) -> Evi
         fingerprint_correlations=own,
         dimension=test.shape[1],
         bags=outcome.bags,
+        purity=purity,
+        silhouette=silhouette,
     )
 
 
@@ -148,6 +154,8 @@ def compute_scores(evidence: Evidence, protocol: Protocol) -> dict[str, Score]:
     scores["probe_accuracy"] = accuracy_score(y, evidence.probe_proba, real, seed=seed, ids=ids)
     scores |= _separability(evidence, protocol)
     scores |= _decorrelation(evidence, protocol)
+    if evidence.purity is not None and evidence.silhouette is not None:
+        scores |= neighbourhood_scores(evidence.purity, evidence.silhouette, y, seed)
     return scores
 
 
