@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -47,10 +48,19 @@ def hub_errors(kind: str, repository: str) -> Iterator[None]:
         raise BadInput(
             f"The Hub failed on the {kind} {repository} (status {status}); try again later."
         ) from error
-    except OSError as error:
-        # The client's network errors derive from OSError in some versions; a full disk does too.
-        if error.errno is not None and error.filename is not None:
-            raise
+    except _transport_errors() as error:
         raise BadInput(
-            f"The Hub cannot be reached for the {kind} {repository} ({type(error).__name__})."
+            f"The Hub cannot be reached for the {kind} {repository} ({type(error).__name__}); "
+            "check the network and try again."
         ) from error
+
+
+def _transport_errors() -> tuple[type[Exception], ...]:
+    """What the HTTP library beneath the client raises; which one that is depends on its version."""
+    found: list[type[Exception]] = [ConnectionError, TimeoutError]
+    for module, name in (("httpx2", "TransportError"), ("httpx", "TransportError"),
+                         ("requests", "RequestException")):  # fmt: skip
+        error = getattr(sys.modules.get(module), name, None)
+        if isinstance(error, type) and issubclass(error, Exception):
+            found.append(error)
+    return tuple(found)
