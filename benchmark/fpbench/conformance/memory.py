@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from fpbench.conformance.result import Fault, NotRun
-from fpbench.conformance.subject import Subject
+from fpbench.conformance.subject import Subject, forget
 from fpbench.images import ImageSet
 
 FEW, MANY = 320, 1280
@@ -42,6 +42,7 @@ def _resident() -> int:
 
 def _measure(ask: Callable[[ImageSet], object], images: ImageSet) -> tuple[int, int | None]:
     """Most bytes held above the start: of Python and NumPy, and of the whole process."""
+    forget()
     resident = _resident() if _reset_peak() else None
     tracemalloc.start()
     try:

@@ -163,7 +163,8 @@ class Subject:
         return np.asarray(self.fitted.predict_proba(self.sets.test.unlabelled()))
 
     def answers(self, method: Method, images: ImageSet) -> dict[str, NDArray[np.float32]]:
-        """What a method says of images, by the member that says it."""
+        """What a method says of images, by the member that says it; nothing is remembered."""
+        forget()
         given = {"embed": np.asarray(method.embed(images))}
         if self.cls.implements("predict_proba"):
             given["predict_proba"] = np.asarray(method.predict_proba(images))
@@ -177,12 +178,20 @@ class Subject:
         return given
 
 
+def forget() -> None:
+    """Drop values of images that are shared within the process: each answer is computed anew."""
+    from fpbench.compute.shared import SHARED
+
+    SHARED.clear()
+
+
 def scramble() -> None:
     """Leave the global random generators in a state that nobody chose."""
     import random
 
     import torch
 
+    forget()
     fresh = np.random.SeedSequence().entropy
     assert isinstance(fresh, int)  # noqa: S101  (entropy that was not given is an integer)
     random.seed(fresh)

@@ -7,10 +7,12 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 
 from fpbench.images import ImageSet
-from fpbench_methods.manifpt.spaces import SPACES
+from fpbench_methods.manifpt.spaces import SPACES, Transform
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
+
+    from fpbench_methods.manifpt.vectors import VectorSpace
 
 _BATCH = 256
 
@@ -23,7 +25,7 @@ class Manifold:
 
     Args:
         reference: Real images, uint8 of shape (R, H, W, 3).
-        space: The space T_s of the artifacts.
+        space: The space T_s of the artifacts: a name of `SPACES`, or a map to vectors.
         search: ``own`` searches in `space` (the paper's definition), ``rgb`` in pixels (as the
             released code does for every space).
         k: Number of neighbours whose mean is the projection; the paper uses 1.
@@ -35,7 +37,7 @@ class Manifold:
     def __init__(
         self,
         reference: NDArray[np.uint8],
-        space: str,
+        space: str | VectorSpace,
         search: Literal["own", "rgb"] = "own",
         k: int = 1,
     ) -> None:
@@ -46,13 +48,14 @@ class Manifold:
             raise ValueError(f"k={k} neighbours cannot be found among {len(reference)} images")
         self.reference = reference
         self.k = k
-        self._transform = SPACES[space]
+        self._transform: Transform = SPACES[space] if isinstance(space, str) else space
         self._searches_pixels = space == "rgb" or search == "rgb"
-        # Pixels are cheap to map again; spectra are not, so theirs are kept.
+        # Pixels are cheap to map again; spectra and features are not, so theirs are kept.
         self._mapped = None if space == "rgb" else self._transform(reference)
         mapped = reference if self._mapped is None else self._mapped
         searched = reference if self._searches_pixels else mapped
-        kind = "rgb" if self._searches_pixels else space
+        own = space if isinstance(space, str) else space.kind
+        kind = "rgb" if self._searches_pixels else own
         self._neighbors = SHARED.built("exact neighbours", searched, ExactNeighbors)
         self._kind = ("nearest real images", kind, k, digest(reference))
 
@@ -70,7 +73,7 @@ class Manifold:
     def artifacts(
         self, pixels: NDArray[np.uint8], nearest: NDArray[np.int64]
     ) -> NDArray[np.float32]:
-        """Deviations T(x) − mean over the k nearest of T(x*), shape (N, H, W, 3)."""
+        """Deviations T(x) − mean over the k nearest of T(x*): (N, H, W, 3), or vectors (N, D)."""
         mapped = self._transform(pixels)
         for column in nearest.T:
             chosen = (
@@ -82,9 +85,9 @@ class Manifold:
         return mapped
 
     def artifacts_of(self, images: ImageSet) -> NDArray[np.float32]:
-        """Search and subtract for a whole set, in batches: shape (N, H, W, 3)."""
-        h, w = images.size
-        found = np.empty((len(images), h, w, 3), np.float32)
+        """Search and subtract for a whole set, in batches: shape (N, H, W, 3) or (N, D)."""
+        shape = images.pixels.shape[1:] if self._mapped is None else self._mapped.shape[1:]
+        found = np.empty((len(images), *shape), np.float32)
         done = 0
         for batch in images.batches(_BATCH):
             found[done : done + len(batch)] = self.artifacts(batch, self.nearest(batch))
