@@ -1,6 +1,7 @@
 """wang and marra18, and where pretrained weights come from."""
 
 import io
+import socket
 from pathlib import Path
 
 import numpy as np
@@ -129,6 +130,15 @@ def test_downloads_come_from_the_cache_where_they_are_there(
     monkeypatch.setattr("urllib.request.getproxies", dict)
     with pytest.raises(OSError, match=r"."):
         hub.url_file("https://weights.invalid/other-12345678.pth", "12345678")
+
+
+def test_a_connection_is_tried_at_the_address_itself(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("urllib.request.getproxies", dict)
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+        hub.check_connection(f"http://127.0.0.1:{port}/api")
+    with pytest.raises(OSError, match=r"."):
+        hub.check_connection(f"http://127.0.0.1:{port}/api")
 
 
 def test_wang_is_a_resnet50_of_k_logits() -> None:

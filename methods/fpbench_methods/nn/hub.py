@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import socket
 import urllib.parse
 import urllib.request
@@ -62,12 +61,13 @@ def url_file(address: str, digest: str) -> Path:
 
 
 def check_connection(address: str) -> None:
-    """Raise at once if the host of an https address cannot be reached.
+    """Raise at once if the host of a web address cannot be reached.
 
     Raises:
         OSError: If it cannot.
     """
-    if urllib.request.getproxies() or os.environ.get("ALL_PROXY"):
+    if urllib.request.getproxies():
         return  # behind a proxy only the proxy knows
-    host = urllib.parse.urlsplit(address).hostname or ""
-    socket.create_connection((host, 443), timeout=5).close()
+    parts = urllib.parse.urlsplit(address)
+    port = parts.port or (80 if parts.scheme == "http" else 443)
+    socket.create_connection((parts.hostname or "", port), timeout=5).close()
