@@ -13,8 +13,9 @@ import numpy as np
 from fpbench.datasets import traces
 from fpbench.datasets.card import read_manifest, read_recipe
 from fpbench.datasets.duplicates import near_duplicates
-from fpbench.datasets.layout import LABELLED_SPLITS, MANIFEST, SPLITS, encode_png, shard_path
+from fpbench.datasets.layout import LABELLED_SPLITS, MANIFEST, SPLITS, shard_path
 from fpbench.datasets.load import GMDataset, load
+from fpbench.datasets.png import encode_png
 from fpbench.datasets.shards import read_shard
 from fpbench.images import ImageSet
 from fpbench.metrics.attribution import accuracy_score

@@ -13,12 +13,14 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from fpbench.datasets.png import decode_plain
 from fpbench.errors import BadInput
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-BATCH = 256
+# Bytes of pixels decoded at a time: many small images, few large ones.
+_BATCH_BYTES = 16 << 20
 
 _REMEDIES = {
     "L": "it is grey; convert every image of every source to RGB with one program",
@@ -136,8 +138,9 @@ def decode_into(
     done = 0
     # Tasks of many images: for small ones, handing each to a thread costs as much as decoding it.
     stride = threads()
+    size_of_batch = int(np.clip(_BATCH_BYTES // (3 * size[0] * size[1]), 2 * stride, 4096))
     with ThreadPoolExecutor(stride) as pool:
-        while batch := list(islice(stream, BATCH)):
+        while batch := list(islice(stream, size_of_batch)):
             if done + len(batch) > len(target):
                 return done + len(batch)
             filled = target[done : done + len(batch)]
@@ -156,5 +159,8 @@ def decode_into(
 def _decode_slice(
     target: NDArray[np.uint8], images: Sequence[Encoded], size: tuple[int, int]
 ) -> None:
-    for row, image in enumerate(images):
-        target[row] = decode(image.read(), image.place, size)
+    files = [image.read() for image in images]
+    pixels = np.empty((len(files), *target.shape[1:]), np.uint8)
+    for index in decode_plain(files, pixels):
+        pixels[index] = decode(files[index], images[index].place, size)
+    target[:] = pixels

@@ -10,6 +10,9 @@ from fpbench.datasets.layout import MANIFEST
 from fpbench.errors import BadInput
 
 _IGNORED = ["*.part", ".build/*"]
+_INSTEAD = (
+    "Or build a dataset yourself (`fpbench data build NAME --out FOLDER`) and pass its folder."
+)
 
 
 @contextmanager
@@ -20,7 +23,6 @@ def told(repository: str, revision: str | None = None) -> Iterator[None]:
         BadInput: Instead of any error of the Hub or of the network.
     """
     from huggingface_hub.errors import (
-        EntryNotFoundError,
         GatedRepoError,
         HfHubHTTPError,
         HFValidationError,
@@ -31,9 +33,6 @@ def told(repository: str, revision: str | None = None) -> Iterator[None]:
     )
 
     at = f" at revision {revision}" if revision else ""
-    instead = (
-        "Or build a dataset yourself (`fpbench data build NAME --out FOLDER`) and pass its folder."
-    )
     try:
         yield
     except GatedRepoError as error:
@@ -44,7 +43,7 @@ def told(repository: str, revision: str | None = None) -> Iterator[None]:
     except RepositoryNotFoundError as error:
         raise BadInput(
             f"The Hub has no dataset {repository}, or it is private and no valid token was given "
-            f"(`hf auth login`, or HF_TOKEN). {instead}"
+            f"(`hf auth login`, or HF_TOKEN). {_INSTEAD}"
         ) from error
     except RevisionNotFoundError as error:
         raise BadInput(
@@ -55,12 +54,7 @@ def told(repository: str, revision: str | None = None) -> Iterator[None]:
         raise BadInput(
             f"The Hub dataset {repository}{at} is not in the local cache and the Hub cannot be "
             f"reached (no network, or offline mode). Pull it once while online (`fpbench data "
-            f"pull {repository}`). {instead}"
-        ) from error
-    except EntryNotFoundError as error:
-        raise BadInput(
-            f"The Hub dataset {repository}{at} has no {MANIFEST}, so fpbench did not build it. "
-            f"{instead}"
+            f"pull {repository}`). {_INSTEAD}"
         ) from error
     except HFValidationError as error:
         raise BadInput(f"{repository!r} is no id of a Hub dataset; write OWNER/NAME.") from error
@@ -72,14 +66,14 @@ def told(repository: str, revision: str | None = None) -> Iterator[None]:
                 "login`, or set HF_TOKEN to a token that may read or write it."
             ) from error
         raise BadInput(
-            f"The Hub failed on {repository}{at} (status {status}); try again later. {instead}"
+            f"The Hub failed on {repository}{at} (status {status}); try again later. {_INSTEAD}"
         ) from error
     except OSError as error:
         # The client's network errors derive from OSError in some versions; a full disk does too.
         if error.errno is not None and error.filename is not None:
             raise
         raise BadInput(
-            f"The Hub cannot be reached for {repository}{at} ({type(error).__name__}). {instead}"
+            f"The Hub cannot be reached for {repository}{at} ({type(error).__name__}). {_INSTEAD}"
         ) from error
 
 
@@ -97,17 +91,25 @@ def fetch_manifest(repository: str, revision: str | None, *, offline: bool) -> t
     Raises:
         BadInput: If it cannot be had.
     """
-    from huggingface_hub import hf_hub_download
+    from huggingface_hub import snapshot_download
 
+    # Unlike a download of the one file it fails at once without a network, and does not retry.
     with told(repository, revision):
-        path = hf_hub_download(
-            repository,
-            MANIFEST,
-            repo_type="dataset",
-            revision=revision,
-            local_files_only=offline,
+        folder = Path(
+            snapshot_download(
+                repository,
+                repo_type="dataset",
+                revision=revision,
+                local_files_only=offline,
+                allow_patterns=[MANIFEST],
+            )
         )
-    folder = Path(path).parent
+    if not (folder / MANIFEST).is_file():
+        at = f" at revision {revision}" if revision else ""
+        raise BadInput(
+            f"The Hub dataset {repository}{at} has no {MANIFEST}, so fpbench did not build it. "
+            f"{_INSTEAD}"
+        )
     return folder.name, folder
 
 

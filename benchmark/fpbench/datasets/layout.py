@@ -8,7 +8,6 @@ A built dataset is a folder with ``README.md``, ``recipe.yaml``, ``sources.yaml`
 from __future__ import annotations
 
 import hashlib
-import io
 import json
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -18,6 +17,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+
+from fpbench.datasets.png import encode_png
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -49,15 +50,6 @@ _FEATURES = {
 def shard_path(split: str, source: str) -> str:
     """Path of a data file relative to the dataset's folder."""
     return f"data/{split}/{source}-00000-of-00001.parquet"
-
-
-def encode_png(pixels: NDArray[np.uint8]) -> bytes:
-    """PNG bytes of one RGB image (H, W, 3), always with the same settings and no metadata."""
-    from PIL import Image
-
-    buffer = io.BytesIO()
-    Image.fromarray(np.ascontiguousarray(pixels)).save(buffer, "PNG", compress_level=6)
-    return buffer.getvalue()
 
 
 @contextmanager

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from fpbench.datasets.layout import encode_png, replacing
+from fpbench.datasets.layout import replacing
+from fpbench.datasets.png import encode_png
 from fpbench.metrics.frechet import frechet_of_samples
 
 if TYPE_CHECKING:
