@@ -14,6 +14,11 @@ from fpbench.errors import BadInput
 
 _COMMANDS = {
     "run": ("fpbench.cli.run", "run", "Score methods on datasets."),
+    "transfer": (
+        "fpbench.cli.transfer",
+        "transfer",
+        "Train on one dataset, test on another.",
+    ),
     "methods": ("fpbench.cli.methods", "methods", "List and describe methods."),
     "data": ("fpbench.cli.data", "data", "List, describe and build GM datasets."),
     "leaderboard": (

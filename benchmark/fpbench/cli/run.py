@@ -9,13 +9,12 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from fpbench.cli.tables import console, interval, number
+
 if TYPE_CHECKING:
-    from rich.console import Console
-
     from fpbench.runs.job import JobSpec
-    from fpbench.runs.record import Record, ScoreEntry
+    from fpbench.runs.record import Record
 
-_WIDTH = 120
 _NAMED_SCORES = (
     ("accuracy", "accuracy, generators only"),
     ("accuracy_with_real", "accuracy, Real included"),
@@ -121,24 +120,6 @@ def run(
         sys.exit(1)
 
 
-def _console() -> Console:
-    """A console as wide as the terminal, and wide enough for a row where there is none."""
-    from rich.console import Console
-
-    return Console(highlight=False, width=None if sys.stdout.isatty() else _WIDTH)
-
-
-def _number(value: float | None) -> str:
-    """Three decimals; never a negative zero."""
-    return "" if value is None else f"{round(value, 3) + 0.0:.3f}"
-
-
-def _interval(score: ScoreEntry) -> str:
-    if score.ci_low is None or score.ci_high is None:
-        return ""
-    return f"{_number(score.ci_low)} - {_number(score.ci_high)}"
-
-
 def _show(spec: JobSpec, record: Record, folder: Path) -> None:
     """Print one job's scores, and where its files lie."""
     from rich import box
@@ -155,15 +136,15 @@ def _show(spec: JobSpec, record: Record, folder: Path) -> None:
             table.add_row(name, "null", score.reason or "", "", str(score.n), style="dim")
             continue
         table.add_row(
-            name, _number(score.value), _interval(score), _number(score.chance), str(score.n)
+            name, number(score.value), interval(score), number(score.chance), str(score.n)
         )
     if record.dataset.shortcut is not None:
-        table.add_row("shortcut probe of the audit", _number(record.dataset.shortcut), "", "", "")
-    console = _console()
-    console.print(table)
+        table.add_row("shortcut probe of the audit", number(record.dataset.shortcut), "", "", "")
+    screen = console()
+    screen.print(table)
     cost = record.cost
     if cost is not None:
-        console.print(
+        screen.print(
             f"{cost.total_seconds:.1f} s in all (fit {cost.fit_seconds:.1f} s), "
             f"{cost.images_per_second:.0f} images/s, "
             f"peak memory {cost.peak_memory_bytes / 2**30:.2f} GiB, {cost.device}"
@@ -190,9 +171,9 @@ def _compare(records: list[tuple[JobSpec, Record]]) -> None:
         cells = []
         for key in ("accuracy", "accuracy_bag10", "auc"):
             score = record.scores.get(key)
-            cells.append("null" if score is None or score.value is None else _number(score.value))
+            cells.append("null" if score is None or score.value is None else number(score.value))
         head = record.scores["accuracy"]
-        interval, chance = _interval(head), _number(head.chance)
+        between, chance = interval(head), number(head.chance)
         seconds = "" if record.cost is None else f"{record.cost.total_seconds:.0f}"
-        table.add_row(spec.title, cells[0], interval, chance, cells[1], cells[2], seconds)
-    _console().print(table)
+        table.add_row(spec.title, cells[0], between, chance, cells[1], cells[2], seconds)
+    console().print(table)

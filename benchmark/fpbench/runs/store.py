@@ -7,6 +7,7 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Protocol
 
 from fpbench.errors import BadInput
 from fpbench.runs.job import JobSpec
@@ -14,6 +15,26 @@ from fpbench.runs.record import Record, read_record
 
 RECORD_FILE = "record.json"
 _PARTIAL = ".partial-"
+
+
+class Stored(Protocol):
+    """What names the folder of a job, of whatever kind."""
+
+    @property
+    def method(self) -> str:
+        """Entry-point name of the method."""
+
+    @property
+    def variant(self) -> str:
+        """Name of its variant."""
+
+    @property
+    def dataset(self) -> str:
+        """Name of the dataset."""
+
+    @property
+    def key(self) -> str:
+        """Hash of everything that the result depends on."""
 
 
 class Store:
@@ -26,7 +47,7 @@ class Store:
     def __init__(self, root: Path) -> None:
         self.root = root
 
-    def folder(self, spec: JobSpec) -> Path:
+    def folder(self, spec: Stored) -> Path:
         """Where the job's files lie once it is finished."""
         dataset = Path(spec.dataset).name.replace(":", "-").replace(",", "-")
         return self.root / dataset / f"{spec.method}-{spec.variant}" / spec.key
@@ -62,7 +83,7 @@ class Store:
             ) from error
 
     @contextmanager
-    def writing(self, spec: JobSpec) -> Iterator[Path]:
+    def writing(self, spec: Stored) -> Iterator[Path]:
         """A temporary folder that becomes the job's folder if the block ends well.
 
         If the block raises, the folder is removed; a job folder is never half-written. An
