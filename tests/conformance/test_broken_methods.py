@@ -184,6 +184,16 @@ class BatchStatistics(Sound):
         return found - found.mean(axis=0)
 
 
+class RememberedBatchStatistics(BatchStatistics):
+    """The first answer is kept, so a second look at the same images would tell nothing."""
+
+    def embed(self, images: ImageSet) -> NDArray[np.float32]:
+        from fpbench.compute.shared import SHARED
+
+        found = super().embed(images)
+        return SHARED.rows("remembered", images.pixels, lambda pixels: found[: len(pixels)])
+
+
 class Running(Sound):
     def embed(self, images: ImageSet) -> NDArray[np.float32]:
         return super().embed(images) + np.arange(len(images), dtype=np.float32)[:, None]
@@ -324,6 +334,7 @@ FAULTS: list[tuple[type[Method], str, str]] = [
     (ReadsLabelsAnyway, "test-labels", "predict_proba reads the labels"),
     (ReadsIds, "test-labels", "other ids"),
     (BatchStatistics, "batch-size", "take statistics in fit"),
+    (RememberedBatchStatistics, "batch-size", "take statistics in fit"),
     (Running, "order", "in the order of the images given"),
     (ForgetsToSave, "save-load", "parameters included"),
     (SaveOnly, "save-load", "there is save but no load"),
