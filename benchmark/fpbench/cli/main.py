@@ -19,6 +19,7 @@ _COMMANDS = {
         "transfer",
         "Train on one dataset, test on another.",
     ),
+    "ablate": ("fpbench.cli.ablate", "ablate", "Vary one thing and follow the scores."),
     "methods": ("fpbench.cli.methods", "methods", "List and describe methods."),
     "data": ("fpbench.cli.data", "data", "List, describe and build GM datasets."),
     "leaderboard": (

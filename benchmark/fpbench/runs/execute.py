@@ -19,9 +19,9 @@ from fpbench.method import FitContext, Method, MethodDeclined, Progress
 from fpbench.runs.artifacts import write_embeddings, write_evidence
 from fpbench.runs.environment import describe_environment
 from fpbench.runs.figures import draw_figures
-from fpbench.runs.folds import Splits, splits_of
+from fpbench.runs.folds import Splits, limit_splits, splits_of
 from fpbench.runs.job import JobSpec
-from fpbench.runs.outcome import InvalidOutput, build_method, run_method
+from fpbench.runs.outcome import BAG_SIZES, InvalidOutput, build_method, run_method
 from fpbench.runs.record import (
     CostEntry,
     DatasetEntry,
@@ -81,7 +81,12 @@ def execute(
     started = time.perf_counter()
     chosen = pick_device(device)
     dataset = _load_once(spec.location or spec.dataset, spec.content_hash, offline)
-    splits = splits_of(dataset, spec.fold, spec.folds)
+    splits = limit_splits(
+        splits_of(dataset, spec.fold, spec.folds),
+        spec.train_images,
+        spec.reference_images,
+        spec.seed,
+    )
     cls = registry.method_class(spec.method)
     context = FitContext(seed=spec.seed, budget=spec.budget, device=chosen)
     if progress is not None:
@@ -123,7 +128,13 @@ def _run(
         )
     seed_everything(spec.seed)
     method = build_method(cls, spec.variant, spec.params)
-    outcome = run_method(method, splits, context, shuffle_labels=spec.control == "shuffled-labels")
+    outcome = run_method(
+        method,
+        splits,
+        context,
+        shuffle_labels=spec.control == "shuffled-labels",
+        bag_sizes=spec.bag_sizes or BAG_SIZES,
+    )
     context.progress("score", 0, 2)
     protocol = make_protocol(dataset, splits, spec.seed)
     evidence = gather_evidence(outcome, splits, protocol)
@@ -262,4 +273,7 @@ def _protocol_entry(
         fdr_samples=protocol.fdr_samples,
         fdr_dimensions=protocol.fdr_dimensions,
         scoring=spec.scoring,
+        train_images=spec.train_images,
+        reference_images=spec.reference_images,
+        bag_sizes=spec.bag_sizes,
     )

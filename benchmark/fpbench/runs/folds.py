@@ -38,6 +38,42 @@ def assign_folds(labels: NDArray[np.int64], folds: int, seed: int) -> NDArray[np
     return assigned
 
 
+def limit_splits(
+    splits: Splits, train_images: int | None, reference_images: int | None, seed: int
+) -> Splits:
+    """The same splits with fewer training or reference images; of two sizes, one holds the other.
+
+    Args:
+        splits: All images.
+        train_images: Training images kept of each source, or None for all.
+        reference_images: Reference images kept, or None for all.
+        seed: Seed of the choice.
+
+    Raises:
+        BadInput: If there are fewer than asked for.
+    """
+    train, reference = splits.train, splits.reference
+    rng = np.random.default_rng(seed)
+    if train_images is not None:
+        members = [np.flatnonzero(train.labels == k) for k in range(len(train.sources))]
+        fewest = min(len(own) for own in members)
+        if not 1 <= train_images <= fewest:
+            raise BadInput(
+                f"{train_images} training images a source are not possible; there are {fewest}."
+            )
+        kept = [rng.permutation(own)[:train_images] for own in members]
+        train = train.select(np.sort(np.concatenate(kept)))
+    if reference_images is not None:
+        if not 1 <= reference_images <= len(reference):
+            raise BadInput(
+                f"{reference_images} reference images are not possible; there are {len(reference)}."
+            )
+        # A generator of its own, so that limits on training images do not change the choice.
+        order = np.random.default_rng([seed, 1]).permutation(len(reference))
+        reference = reference.select(np.sort(order[:reference_images]))
+    return Splits(reference, train, splits.validation, splits.test)
+
+
 def splits_of(dataset: GMDataset, fold: int | None, folds: int | None) -> Splits:
     """The dataset's own splits, or those of one fold.
 

@@ -16,6 +16,9 @@ SCORING_VERSION = 1
 Control = Literal["none", "shuffled-labels"]
 """A null control trains on shuffled labels, so every honest score must land at chance."""
 
+LIMITS = ("train_images", "reference_images", "bag_sizes")
+"""Fields of a job that an ablation sets; None in every job that a board may rank."""
+
 
 @dataclass(frozen=True)
 class JobSpec:
@@ -39,6 +42,9 @@ class JobSpec:
         control: Null control, if any.
         scoring: `SCORING_VERSION` at the time of planning.
         location: What the dataset is loaded by, where that is not its name.
+        train_images: Training images of each source that the method is given, or None for all.
+        reference_images: Reference images that it is given, or None for all.
+        bag_sizes: Sizes of the bags that a method for sets judges, or None for the usual ones.
     """
 
     method: str
@@ -55,6 +61,9 @@ class JobSpec:
     control: Control = "none"
     scoring: int = SCORING_VERSION
     location: str = ""
+    train_images: int | None = None
+    reference_images: int | None = None
+    bag_sizes: tuple[int, ...] | None = None
 
     @property
     def key(self) -> str:
@@ -65,6 +74,10 @@ class JobSpec:
         """
         content = asdict(self)
         del content["dataset"], content["location"]
+        # What is not limited is not part of the question, nor of the keys given before it could be.
+        for limit in LIMITS:
+            if content[limit] is None:
+                del content[limit]
         text = json.dumps(content, sort_keys=True, separators=(",", ":"))
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
@@ -80,4 +93,8 @@ class JobSpec:
             parts.append(" ".join(f"{key}={value}" for key, value in sorted(self.params.items())))
         if self.control != "none":
             parts.append(self.control)
+        if self.train_images is not None:
+            parts.append(f"{self.train_images} training images a source")
+        if self.reference_images is not None:
+            parts.append(f"{self.reference_images} reference images")
         return ", ".join(parts)

@@ -152,7 +152,12 @@ class _Stopwatch:
 
 
 def run_method(
-    method: Method, splits: Splits, context: FitContext, *, shuffle_labels: bool = False
+    method: Method,
+    splits: Splits,
+    context: FitContext,
+    *,
+    shuffle_labels: bool = False,
+    bag_sizes: Sequence[int] = BAG_SIZES,
 ) -> Outcome:
     """Fit a method and let it judge the test images.
 
@@ -218,7 +223,7 @@ def run_method(
 
     bags: list[BagOutput] = []
     if method.implements("predict_proba_bags"):
-        for size in BAG_SIZES:
+        for size in bag_sizes:
             members, owners = draw_bags(test.labels, size, BAGS_PER_SOURCE, context.seed)
             if len(members):
                 judged = check_proba(

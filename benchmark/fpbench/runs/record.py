@@ -69,6 +69,15 @@ class ProtocolEntry(_Part):
     fdr_samples: int = Field(description="Test images per source in FDR-v1 (n).")
     fdr_dimensions: int = Field(description="Dimension after PCA in FDR-v1 (d).")
     scoring: int = Field(description="Version of the scoring rules.")
+    train_images: int | None = Field(
+        default=None, description="Training images of each source given, or null for all."
+    )
+    reference_images: int | None = Field(
+        default=None, description="Reference images given, or null for all."
+    )
+    bag_sizes: tuple[int, ...] | None = Field(
+        default=None, description="Sizes of judged bags, or null for the usual ones."
+    )
 
 
 class ScoreEntry(_Part):

@@ -1,0 +1,354 @@
+"""Ablations: one thing varied over ordinary jobs, read back as a table and a curve."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from pydantic import BaseModel, ConfigDict, Field
+
+from fpbench import registry
+from fpbench.datasets.load import GMDataset
+from fpbench.errors import BadInput
+from fpbench.method import BUDGETS, Budget, Method
+from fpbench.metrics.bags import accuracy_bag_score, accuracy_of_bags_score
+from fpbench.metrics.score import Score
+from fpbench.metrics.statistics import combine_seeds
+from fpbench.runs.artifacts import read_evidence
+from fpbench.runs.job import JobSpec
+from fpbench.runs.plan import make_plan
+from fpbench.runs.record import Record
+from fpbench.runs.store import Store
+
+SCHEMA_VERSION = 1
+
+Varied = Literal["bag-size", "train-images", "reference-size", "k", "budget"]
+VARIED: tuple[Varied, ...] = ("bag-size", "train-images", "reference-size", "k", "budget")
+
+BAG_SIZES = (1, 5, 10, 25, 50, 100, 300)
+_NEIGHBOURS = (1, 2, 5, 10, 20)
+_LEAST_IMAGES = {"train-images": 10, "reference-size": 50}
+BAG_ACCURACY = "accuracy_bag"
+"""Key of the score of bags in an ablation of their size."""
+
+_SHARES = ("accuracy", "auc", "probe_accuracy", "purity")
+
+Value = int | str
+
+
+@dataclass(frozen=True)
+class Point:
+    """One value of what is varied.
+
+    Attributes:
+        value: The value.
+        jobs: One job a seed. Sizes of bags share their jobs.
+    """
+
+    value: Value
+    jobs: tuple[JobSpec, ...]
+
+
+class AblationRow(BaseModel):
+    """One score at one value of what is varied, over all seeds."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    value: int | str = Field(description="Value of what is varied.")
+    score: str = Field(description="Key of the score.")
+    mean: float | None = Field(description="Mean over seeds, or null where there is none.")
+    ci_low: float | None = Field(description="Lower end of the 95 % interval.")
+    ci_high: float | None = Field(description="Upper end of the 95 % interval.")
+    chance: float | None = Field(description="Its value for a blind guess.")
+    n: int = Field(description="Distinct test images that it rests on.")
+    seeds: int = Field(description="Seeds.")
+    reason: str | None = Field(description="Why the mean is null.")
+    jobs: list[str] = Field(description="Jobs that it was read from.")
+
+
+class Ablation(BaseModel):
+    """A whole ablation."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    schema_version: int = Field(default=SCHEMA_VERSION, description="Version of this format.")
+    method: str = Field(description="Method and variant.")
+    dataset: str = Field(description="Name of the dataset.")
+    content_hash: str = Field(description="Hash of its content.")
+    varied: Varied = Field(description="What is varied.")
+    budget: str = Field(description="Training length, where that is not what is varied.")
+    rows: list[AblationRow]
+
+
+def default_values(varied: Varied, dataset: GMDataset) -> tuple[Value, ...]:
+    """Values that suit a dataset: those of the papers, or doublings up to all images there are.
+
+    Args:
+        varied: What is varied.
+        dataset: The dataset.
+    """
+    if varied == "bag-size":
+        fewest = int(np.bincount(dataset.test.labels).min())
+        return tuple(size for size in BAG_SIZES if size <= fewest)
+    if varied == "k":
+        return _NEIGHBOURS
+    if varied == "budget":
+        return BUDGETS[:2]
+    available = available_images(varied, dataset)
+    steps: list[Value] = []
+    size = _LEAST_IMAGES[varied]
+    while size < available:
+        steps.append(size)
+        size *= 2
+    return (*steps, available)
+
+
+def available_images(varied: Varied, dataset: GMDataset) -> int:
+    """Reference images, or training images of the source with the fewest."""
+    if varied == "reference-size":
+        return len(dataset.reference)
+    return int(np.bincount(dataset.train.labels, minlength=len(dataset.sources)).min())
+
+
+def parse_values(varied: Varied, text: str) -> tuple[Value, ...]:
+    """Values written as ``1,5,10``, in ascending order, each once.
+
+    Raises:
+        BadInput: If one is no positive integer, or no budget.
+
+    >>> parse_values("bag-size", "10, 1,10"), parse_values("budget", "small,smoke")
+    ((1, 10), ('smoke', 'small'))
+    """
+    words = [word.strip() for word in text.split(",") if word.strip()]
+    if varied == "budget":
+        for word in words:
+            if word not in BUDGETS:
+                raise BadInput(f"{word!r} is no budget; use {', '.join(BUDGETS)}.")
+        return tuple(budget for budget in BUDGETS if budget in words)
+    if not words or not all(word.isdecimal() and int(word) > 0 for word in words):
+        raise BadInput(f"--values {text!r} must be positive integers such as 1,5,10.")
+    return tuple(sorted({int(word) for word in words}))
+
+
+def plan_ablation(
+    method: str,
+    location: str,
+    dataset: GMDataset,
+    varied: Varied,
+    values: Sequence[Value],
+    *,
+    seeds: Sequence[int] = (0,),
+    budget: Budget = "small",
+    params: Mapping[str, Any] | None = None,
+) -> list[Point]:
+    """The jobs of an ablation: ordinary ones, found again by any other run of the same store.
+
+    A value that limits nothing gives the job that `fpbench run` makes. Bags of all sizes are
+    made from one job a seed; of a method that judges bags itself, that job judges them all.
+
+    Args:
+        method: ``NAME`` or ``NAME:VARIANT``.
+        location: What the dataset is loaded by.
+        dataset: The dataset.
+        varied: What is varied.
+        values: Its values.
+        seeds: Seeds.
+        budget: Training length, unless that is varied.
+        params: Constructor arguments of the method.
+
+    Raises:
+        BadInput: If the method or a parameter is unknown, or there are too few images.
+    """
+    cls, _ = registry.resolve_method(method)
+    base, _ = registry.split_variant(method)
+    if varied == "k" and "k" not in cls.parameters():
+        known = ", ".join(cls.parameters()) or "none"
+        raise BadInput(f"Method {base!r} has no parameter 'k' to vary; its parameters: {known}.")
+
+    def jobs(length: Budget = budget, **more: Any) -> tuple[JobSpec, ...]:
+        identities = {location: dataset.identity}
+        chosen = {**(params or {}), **more}
+        return tuple(make_plan([method], identities, seeds=seeds, budget=length, params=chosen))
+
+    if varied == "bag-size":
+        shared = jobs()
+        if cls.implements("predict_proba_bags"):
+            sizes = tuple(int(value) for value in values)
+            shared = tuple(replace(spec, bag_sizes=sizes) for spec in shared)
+        return [Point(value, shared) for value in values]
+    if varied == "k":
+        return [Point(value, jobs(k=value)) for value in values]
+    if varied == "budget":
+        return [Point(value, jobs(_as_budget(value))) for value in values]
+    available = available_images(varied, dataset)
+    points = []
+    for value in values:
+        if int(value) > available:
+            raise BadInput(
+                f"--vary {varied} cannot reach {value} on {dataset.identity.name}; there are "
+                f"{available}."
+            )
+        limit = None if int(value) == available else int(value)
+        limited = tuple(
+            replace(spec, train_images=limit)
+            if varied == "train-images"
+            else replace(spec, reference_images=limit)
+            for spec in jobs()
+        )
+        points.append(Point(value, limited))
+    return points
+
+
+def collect_ablation(
+    points: Sequence[Point], varied: Varied, store: Store, scores: Sequence[str]
+) -> list[AblationRow]:
+    """Rows of an ablation from finished jobs of the store.
+
+    Args:
+        points: Of `plan_ablation`.
+        varied: What is varied.
+        store: Where the jobs lie.
+        scores: Keys to read; of an ablation of bag sizes the score is that of bags.
+
+    Raises:
+        BadInput: If a job is not finished, or a key is unknown.
+    """
+    records: dict[str, Record] = {}
+    for spec in {spec.key: spec for point in points for spec in point.jobs}.values():
+        record = store.find(spec)
+        if record is None:
+            raise BadInput(f"The job {spec.title} is not finished, so there is no curve.")
+        records[spec.key] = record
+    rows = []
+    for point in points:
+        for key in (BAG_ACCURACY,) if varied == "bag-size" else scores:
+            found = [
+                _of_bags(spec, int(point.value), store)
+                if varied == "bag-size"
+                else _recorded(records[spec.key], key)
+                for spec in point.jobs
+            ]
+            both = over_seeds(key, found)
+            rows.append(
+                AblationRow(
+                    value=point.value,
+                    score=key,
+                    mean=both.value,
+                    ci_low=both.ci_low,
+                    ci_high=both.ci_high,
+                    chance=both.chance,
+                    n=both.n,
+                    seeds=len(point.jobs),
+                    reason=both.reason,
+                    jobs=[spec.key for spec in point.jobs],
+                )
+            )
+    return rows
+
+
+def over_seeds(key: str, scores: Sequence[Score]) -> Score:
+    """Mean over seeds with an interval that the score can reach.
+
+    The interval of `combine_seeds` is symmetric, but near its bound that of one run is not; as
+    seeds share the test images, the mean of the runs' own ends holds too, and the wider counts.
+
+    Args:
+        key: Key of the score; shares and areas lie in [0, 1].
+        scores: One a seed.
+
+    >>> sure = Score(1.0, 0.9, 1.0, 50, 0.25)
+    >>> both = over_seeds("accuracy", [sure, sure])
+    >>> both.ci_low, both.ci_high
+    (0.9, 1.0)
+    """
+    both = combine_seeds(scores)
+    if both.value is None or both.ci_low is None or both.ci_high is None:
+        return both
+    low = min(both.ci_low, float(np.mean([s.ci_low for s in scores if s.ci_low is not None])))
+    high = max(both.ci_high, float(np.mean([s.ci_high for s in scores if s.ci_high is not None])))
+    if key.startswith(_SHARES):
+        low, high = max(0.0, low), min(1.0, high)
+    return replace(both, ci_low=low, ci_high=high)
+
+
+def write_ablation(folder: Path, ablation: Ablation) -> tuple[Path, Path, Path]:
+    """Write ``ablation.json``, ``ablation.csv`` and ``curve.png`` into a folder.
+
+    Returns:
+        Their paths.
+    """
+    from fpbench.plots.curve import Curve, plot_curves
+
+    folder.mkdir(parents=True, exist_ok=True)
+    table = io.StringIO()
+    names = [name for name in AblationRow.model_fields if name != "jobs"]
+    writer = csv.DictWriter(table, names, extrasaction="ignore", lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(row.model_dump() for row in ablation.rows)
+    curves = {}
+    for key in dict.fromkeys(row.score for row in ablation.rows):
+        rows = [row for row in ablation.rows if row.score == key]
+        curves[key] = Curve(
+            [row.value for row in rows],
+            [row.mean for row in rows],
+            [row.ci_low for row in rows],
+            [row.ci_high for row in rows],
+            [row.chance for row in rows],
+        )
+    document = ablation.model_dump_json(indent=2) + "\n"
+    paths = folder / "ablation.json", folder / "ablation.csv", folder / "curve.png"
+    for path, text in ((paths[0], document), (paths[1], table.getvalue())):
+        partial = path.with_name(f".partial-{path.name}")
+        partial.write_text(text, encoding="utf-8")
+        partial.replace(path)
+    partial = paths[2].with_name(f".partial-{paths[2].name}")
+    plot_curves(
+        partial, curves, f"{ablation.method} on {ablation.dataset}, 95 % intervals",
+        ablation.varied, "score",
+    )  # fmt: skip
+    partial.replace(paths[2])
+    return paths
+
+
+def ablation_folder(store: Store, points: Sequence[Point], varied: Varied) -> Path:
+    """Where the table goes: beside the jobs' folders, never mistaken for one of them."""
+    spec = points[0].jobs[0]
+    name = f"{spec.method}-{spec.variant}-{varied}"
+    if varied != "budget" and spec.budget != "small":
+        name += f"-{spec.budget}"
+    return store.root / "ablations" / store.folder(spec).parents[1].name / name
+
+
+def _as_budget(value: Value) -> Budget:
+    return next(budget for budget in BUDGETS if budget == value)
+
+
+def _recorded(record: Record, key: str) -> Score:
+    if key not in record.scores:
+        raise BadInput(f"There is no score {key!r}; there are {', '.join(record.scores)}.")
+    entry = record.scores[key]
+    return Score(entry.value, entry.ci_low, entry.ci_high, entry.n, entry.chance, entry.reason)
+
+
+def _of_bags(spec: JobSpec, size: int, store: Store) -> Score:
+    """Accuracy on bags of one size, by the method's own judgement where it makes one."""
+    evidence = read_evidence(store.folder(spec))
+    record = store.find(spec)
+    assert record is not None  # noqa: S101  (checked by the caller)
+    real = next((k for k, s in enumerate(record.dataset.sources) if s.family == "Real"), None)
+    own = next((bag for bag in evidence.bags if bag.size == size), None)
+    cls: type[Method] = registry.method_class(spec.method)
+    if own is None and not cls.implements("predict_proba_bags"):
+        return accuracy_bag_score(
+            evidence.labels, evidence.proba, size, real, seed=spec.seed, ids=evidence.ids
+        )
+    if own is None:
+        return Score.missing(f"No source has {size} test images.", n=len(evidence.labels))
+    return accuracy_of_bags_score(
+        evidence.labels, own.members, own.proba, real, seed=spec.seed, ids=evidence.ids
+    )

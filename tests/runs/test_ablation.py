@@ -1,0 +1,235 @@
+"""Ablations: which jobs they are made of, what those are given, and what is read from them."""
+
+import csv
+import dataclasses
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from fpbench import registry
+from fpbench.datasets.load import GMDataset, load
+from fpbench.errors import BadInput
+from fpbench.images import ImageSet
+from fpbench.method import FitContext, Method, MethodCard, Variant
+from fpbench.metrics.bags import accuracy_bag_score
+from fpbench.metrics.score import Score
+from fpbench.runs.ablation import (
+    Ablation,
+    collect_ablation,
+    default_values,
+    over_seeds,
+    parse_values,
+    plan_ablation,
+    write_ablation,
+)
+from fpbench.runs.artifacts import read_evidence
+from fpbench.runs.execute import execute
+from fpbench.runs.folds import limit_splits, splits_of
+from fpbench.runs.job import JobSpec
+from fpbench.runs.plan import make_plan
+from fpbench.runs.store import Store
+
+
+@pytest.fixture(scope="module")
+def mini() -> GMDataset:
+    return load("gm-mini")
+
+
+class Sparse(Method):
+    """Counts what it is given; judges bags itself if `judging`."""
+
+    card = MethodCard(
+        name="sparse", title="t", authors="a", year=2026, citation="c", licence="MIT",
+        version="1", variants={"only": Variant("the only one")},
+    )  # fmt: skip
+    given: list[tuple[int, int]]
+    sizes: list[int]
+
+    def __init__(self, *, k: int = 1) -> None:
+        self.k = k
+
+    def fit(
+        self, train: ImageSet, *, reference: ImageSet, validation: ImageSet, context: FitContext
+    ) -> "Sparse":
+        type(self).given.append((int(np.bincount(train.labels).max()), len(reference)))
+        return self
+
+    def embed(self, images: ImageSet) -> Any:
+        means = images.pixels.mean(axis=(1, 2))
+        return np.concatenate([means, images.pixels.std(axis=(1, 2))], axis=1).astype(np.float32)
+
+
+class Judging(Sparse):
+    """A method for sets."""
+
+    def predict_proba_bags(self, images: ImageSet, bags: Any) -> Any:
+        type(self).sizes.append(len(bags[0]))
+        return np.full((len(bags), 5), 0.2, np.float32)
+
+
+@pytest.fixture
+def sparse(monkeypatch: pytest.MonkeyPatch) -> type[Sparse]:
+    use(monkeypatch, Sparse)
+    return Sparse
+
+
+def use(monkeypatch: pytest.MonkeyPatch, cls: type[Sparse]) -> None:
+    cls.given, cls.sizes = [], []
+    monkeypatch.setattr(registry, "method_class", lambda name: cls)
+    monkeypatch.setattr(registry, "resolve_method", lambda name: (cls, "only"))
+    monkeypatch.setattr(registry, "method_origin", lambda name: "tests")
+
+
+@pytest.fixture(scope="module")
+def shared(tmp_path_factory: pytest.TempPathFactory) -> Store:
+    """A store for the tests that may find each other's jobs."""
+    return Store(tmp_path_factory.mktemp("runs"))
+
+
+def run_all(points: Any, store: Store) -> int:
+    jobs = {spec.key: spec for point in points for spec in point.jobs}
+    for spec in jobs.values():
+        if store.find(spec) is None:
+            record = execute(spec, store, device="cpu", figures=False)
+            assert record.status == "done", record.reason
+    return len(jobs)
+
+
+def test_training_and_reference_images_are_limited_as_said(
+    mini: GMDataset, sparse: type[Sparse], tmp_path: Path
+) -> None:
+    store = Store(tmp_path)
+    points = plan_ablation("sparse", "gm-mini", mini, "train-images", (10, 160))
+    assert run_all(points, store) == 2
+    assert sparse.given == [(10, 1200), (160, 1200)]
+    # All images are no limit: the job is that of `fpbench run`.
+    (ordinary,) = make_plan(["sparse"], {"gm-mini": mini.identity})
+    assert points[1].jobs[0].key == ordinary.key and store.find(ordinary) is not None
+    points = plan_ablation("sparse", "gm-mini", mini, "reference-size", (100, 1200))
+    run_all(points, store)
+    assert sparse.given[2:] == [(160, 100)]
+    rows = collect_ablation(points, "reference-size", store, ("accuracy", "auc"))
+    assert [(row.value, row.score) for row in rows] == [
+        (value, key) for value in (100, 1200) for key in ("accuracy", "auc")
+    ]
+    record = store.find(points[0].jobs[0])
+    assert record is not None and record.protocol.reference_images == 100
+    assert rows[0].mean == record.scores["accuracy"].value and rows[0].chance == 0.25
+    with pytest.raises(BadInput, match="no score 'acuracy'"):
+        collect_ablation(points, "reference-size", store, ("acuracy",))
+
+
+def test_limits_are_nested_balanced_and_leave_the_tested_images_alone(mini: GMDataset) -> None:
+    whole = splits_of(mini, None, None)
+    small, large = (limit_splits(whole, n, 10 * n, 3) for n in (8, 20))
+    for part in ("train", "reference"):
+        few, more = (set(getattr(s, part).ids.tolist()) for s in (small, large))
+        assert few < more < set(getattr(whole, part).ids.tolist())
+    assert np.bincount(small.train.labels).tolist() == [8] * 5
+    assert small.test is whole.test and small.validation is whole.validation
+    other = limit_splits(whole, 8, 80, 4)
+    assert set(other.train.ids.tolist()) != set(small.train.ids.tolist())
+    alone = limit_splits(whole, None, 80, 3)
+    assert alone.reference.ids.tolist() == small.reference.ids.tolist()
+    with pytest.raises(BadInput, match="there are 160"):
+        limit_splits(whole, 161, None, 0)
+
+
+def test_one_fit_serves_all_bag_sizes(mini: GMDataset, sparse: type[Sparse], shared: Store) -> None:
+    store = shared
+    points = plan_ablation("sparse", "gm-mini", mini, "bag-size", (1, 10, 300), seeds=(0, 1))
+    assert run_all(points, store) == 2 and len(sparse.given) == 2
+    rows = collect_ablation(points, "bag-size", store, ())
+    evidence = [read_evidence(store.folder(spec)) for spec in points[0].jobs]
+    for row, size in zip(rows[:2], (1, 10), strict=True):
+        by_hand = [
+            accuracy_bag_score(e.labels, e.proba, size, 0, seed=seed, ids=e.ids).value
+            for seed, e in enumerate(evidence)
+        ]
+        assert row.mean == pytest.approx(np.mean([v for v in by_hand if v is not None]))
+        assert row.ci_low is not None and row.ci_high is not None
+        assert 0 <= row.ci_low <= row.mean <= row.ci_high <= 1
+    record = store.find(points[0].jobs[0])
+    assert record is not None
+    assert record.scores["accuracy_bag10"].value == pytest.approx(
+        accuracy_bag_score(evidence[0].labels, evidence[0].proba, 10, 0, seed=0).value
+    )
+    assert rows[2].mean is None and "300" in (rows[2].reason or "")
+
+
+def test_a_method_for_sets_judges_every_size_itself(
+    mini: GMDataset, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    use(monkeypatch, Judging)
+    store = Store(tmp_path)
+    points = plan_ablation("judging", "gm-mini", mini, "bag-size", (1, 25, 300))
+    assert run_all(points, store) == 1
+    assert Judging.sizes == [1, 25]
+    rows = collect_ablation(points, "bag-size", store, ())
+    # It always answers the same, so it is at chance.
+    assert [row.mean for row in rows[:2]] == [pytest.approx(0.25)] * 2
+    assert rows[2].mean is None and rows[2].reason
+
+
+def test_k_and_budget_make_jobs_of_their_own(mini: GMDataset, sparse: type[Sparse]) -> None:
+    points = plan_ablation("sparse", "gm-mini", mini, "k", (1, 5), seeds=(0, 1))
+    assert [[spec.params for spec in p.jobs] for p in points] == [[{"k": 1}] * 2, [{"k": 5}] * 2]
+    points = plan_ablation("sparse", "gm-mini", mini, "budget", ("smoke", "small"))
+    assert [point.jobs[0].budget for point in points] == ["smoke", "small"]
+    with pytest.raises(BadInput, match="cannot reach 161"):
+        plan_ablation("sparse", "gm-mini", mini, "train-images", (161,))
+
+
+def test_a_method_without_k_cannot_vary_it(mini: GMDataset) -> None:
+    with pytest.raises(BadInput, match="no parameter 'k'"):
+        plan_ablation("prnu", "gm-mini", mini, "k", (1,))
+
+
+def test_values_by_default_reach_what_there_is(mini: GMDataset) -> None:
+    assert default_values("bag-size", mini) == (1, 5, 10, 25, 50, 100)
+    assert default_values("train-images", mini) == (10, 20, 40, 80, 160)
+    assert default_values("reference-size", mini)[-2:] == (800, 1200)
+    for text in ("", "1,x", "0", "-3"):
+        with pytest.raises(BadInput, match="positive integers"):
+            parse_values("k", text)
+    with pytest.raises(BadInput, match="no budget"):
+        parse_values("budget", "huge")
+
+
+def test_keys_given_before_there_were_limits_stay_as_they_are() -> None:
+    spec = JobSpec("prnu", "wavelet", "gm-mini", "1", "ab" * 32, "1")
+    assert spec.key == "25121d6d5bacb6e2"
+    for limit in ({"train_images": 5}, {"reference_images": 5}, {"bag_sizes": (1, 5)}):
+        assert dataclasses.replace(spec, **limit).key != spec.key  # type: ignore[arg-type]
+
+
+def test_the_mean_over_seeds_is_no_surer_than_its_runs_at_the_bound() -> None:
+    runs = [Score(1.0, 0.4, 1.0, 600, 0.25), Score(1.0, 0.4, 1.0, 600, 0.25)]
+    both = over_seeds("accuracy_bag", runs)
+    assert (both.ci_low, both.value, both.ci_high) == (pytest.approx(0.4), 1.0, 1.0)
+    apart = over_seeds("fdr", [Score(5.0, 4.0, 7.0, 9, 1.0), Score(9.0, 8.0, 11.0, 9, 1.0)])
+    assert apart.ci_low is not None and apart.ci_low < 5 and (apart.ci_high or 0) > 9
+
+
+def test_table_and_curve_are_written(
+    mini: GMDataset, sparse: type[Sparse], tmp_path: Path, shared: Store
+) -> None:
+    points = plan_ablation("sparse", "gm-mini", mini, "bag-size", (1, 300))
+    with pytest.raises(BadInput, match="is not finished"):
+        collect_ablation(points, "bag-size", Store(tmp_path), ())
+    store = shared
+    run_all(points, store)
+    ablation = Ablation(
+        method="sparse:only", dataset="gm-mini", content_hash=mini.identity.content_hash,
+        varied="bag-size", budget="small", rows=collect_ablation(points, "bag-size", store, ()),
+    )  # fmt: skip
+    document, table, curve = write_ablation(tmp_path / "here", ablation)
+    assert Ablation.model_validate_json(document.read_text()) == ablation
+    rows = list(csv.DictReader(table.open()))
+    assert [row["value"] for row in rows] == ["1", "300"] and rows[1]["mean"] == ""
+    assert float(rows[0]["mean"]) == ablation.rows[0].mean
+    assert curve.read_bytes().startswith(b"\x89PNG")
+    assert not list((tmp_path / "here").glob(".partial*"))
+    assert Store(tmp_path).record_paths() == []
