@@ -16,7 +16,7 @@ from fpbench.compute.threads import thread_count
 
 pytestmark = [pytest.mark.benchmark, pytest.mark.shared_data]
 
-_PART = 32
+_PART = 128
 
 
 def plain_residual(image: NDArray[np.uint8]) -> NDArray[np.float64]:
@@ -53,7 +53,7 @@ def test_residuals(
     times = race(
         lambda: wavelet_residual(images),
         lambda: [plain_residual(image) for image in images[:_PART]],
-        rounds=5,
+        rounds=3,
         scale=len(images) / _PART,
     )
     benchmark.extra_info["threads"] = thread_count()

@@ -12,8 +12,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from fpbench.compute.inference import ArrayOnDevice, predict, unit_range
-from fpbench.compute.training import Progress, TrainingLog, train
+from fpbench.compute.training import TrainingLog, train
 from fpbench.compute.training_plan import TrainingPlan
+from fpbench.method import Progress
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -10,11 +10,10 @@ import torch
 from torch import Tensor, nn
 
 from fpbench.compute.device import Precision, autocast
+from fpbench.method import Progress
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
-
-Progress = Callable[[str, int, int], None]
 
 
 def unit_range(batch: Tensor) -> Tensor:

@@ -12,9 +12,10 @@ from torch import nn
 from fpbench.compute.classification import train_classifier
 from fpbench.compute.device import seeded
 from fpbench.compute.inference import predict
-from fpbench.compute.training import Progress, TrainingLog
+from fpbench.compute.training import TrainingLog
 from fpbench.compute.training_plan import TrainingPlan
 from fpbench.errors import BadInput
+from fpbench.method import Progress
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

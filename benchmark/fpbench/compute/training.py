@@ -20,6 +20,7 @@ from fpbench.compute.device import (
 )
 from fpbench.compute.training_plan import TrainingPlan
 from fpbench.compute.training_state import TrainingState
+from fpbench.method import Progress
 
 __all__ = [
     "Loss",
@@ -37,8 +38,6 @@ Loss = Callable[[Tensor], Tensor]
 
 Sampler = Callable[[int, torch.Generator], Iterable[Tensor]]
 """Epoch and generator to the batches of that epoch."""
-
-Progress = Callable[[str, int, int], None]
 
 _EACH = 50  # steps between looks at the loss on a GPU, where each look waits for the device
 
@@ -153,8 +152,8 @@ def train(
         while not state.finished:
             began = time.perf_counter()
             epoch = state.epoch
-            torch.manual_seed(derive_seed(seed, what, "epoch", epoch))
-            order = torch_generator(seed, what, "order", epoch)
+            torch.manual_seed(derive_seed(seed, "epoch", epoch))
+            order = torch_generator(seed, "order", epoch)
             batches = list(sampler(epoch, order))
             if not batches:
                 raise ValueError(f"the sampler of {what} yielded no batch in epoch {epoch}")
