@@ -6,7 +6,7 @@ import hashlib
 import json
 from collections import Counter
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from fpbench.datasets.schema import Origin, Recipe
     from fpbench.method import Progress
 
-_BATCH = 256
+_BATCH = 64
 # Chosen beyond the number wanted, to make up for images that are in the pool twice.
 _SPARE = 0.02
 
@@ -48,7 +48,7 @@ def gather(recipe: Recipe, card: Path, work: Path, progress: Progress | None) ->
     Args:
         recipe: The recipe; it has a field `real`.
         card: Folder that relative paths start from.
-        work: Folder for memory-mapped pools.
+        work: Folder for pools of decoded images.
         progress: Called as ``progress(what, done, total)``.
 
     Raises:
@@ -110,20 +110,35 @@ def _photographs(recipe: Recipe) -> RealImages:
 
 @dataclass(frozen=True)
 class _Pool:
-    """Rows of a memory-mapped array, in order, with an id each."""
+    """Rows of a file of equal-sized images, in order, with an id each.
 
-    pixels: NDArray[np.uint8]
+    The file is read and not mapped: mapped pages would count as memory of this process.
+    """
+
+    path: Path
+    size: int
     rows: NDArray[np.int64]
     ids: list[str]
     kinds: Counter[str]
 
     def slice(self, start: int, stop: int) -> tuple[list[str], NDArray[np.uint8]]:
-        """Ids and pixels of some rows, copied into memory."""
-        return self.ids[start:stop], self.pixels[self.rows[start:stop]]
+        """Ids and pixels of some rows."""
+        return self.ids[start:stop], _read_rows(self.path, self.size, self.rows[start:stop])
 
     def after(self, start: int) -> _Pool:
         """The pool without its first rows."""
-        return _Pool(self.pixels, self.rows[start:], self.ids[start:], self.kinds)
+        return replace(self, rows=self.rows[start:], ids=self.ids[start:])
+
+
+def _read_rows(path: Path, size: int, rows: NDArray[np.int64]) -> NDArray[np.uint8]:
+    pixels = np.empty((len(rows), size, size, 3), np.uint8)
+    with path.open("rb", buffering=0) as stream:
+        for image, row in zip(pixels, rows.tolist(), strict=True):
+            stream.seek(row * image.nbytes)
+            # A file that was cut short would otherwise leave what was in memory before.
+            if stream.readinto(image.data) != image.nbytes:
+                raise BadInput(f"{path} is torn; remove it and build again.")
+    return pixels
 
 
 def _pool(
@@ -146,19 +161,20 @@ def _pool(
     order = np.random.default_rng([recipe.seed, *field.encode()]).permutation(files.total)
     order = order[: int(np.ceil(wanted * (1 + _SPARE))) + 8]
     rank = {int(position): index for index, position in enumerate(order)}
-    text = f"{recipe.name} {recipe.raw_size} {recipe.seed} {origin.model_dump_json()} {len(order)}"
-    target = work / f"{field}-{hashlib.sha256(text.encode()).hexdigest()[:12]}.npy"
+    size = recipe.raw_size
+    stamps = [(path.name, path.stat().st_size, path.stat().st_mtime_ns) for path in files.paths]
+    text = f"{size} {recipe.seed} {origin.model_dump_json()} {len(order)} {stamps}"
+    target = work / f"{field}-{hashlib.sha256(text.encode()).hexdigest()[:12]}.pool"
     if not target.is_file() or not target.with_suffix(".json").is_file():
-        _decode_pool(files, sorted(rank), rank, recipe.raw_size, target, f"read {field}", progress)
-    pixels = np.load(target, mmap_mode="r")
-    kept = []
-    for index in range(len(order)):
-        digest = hashlib.blake2b(np.ascontiguousarray(pixels[index]).data, digest_size=16).digest()
-        if digest not in hashes:
-            hashes.add(digest)
-            kept.append(index)
-        if len(kept) == wanted:
-            break
+        _decode_pool(files, rank, size, target, f"read {field}", progress)
+    kept: list[int] = []
+    for start in range(0, len(order), _BATCH):
+        part = np.arange(start, min(start + _BATCH, len(order)))
+        for index, image in zip(part.tolist(), _read_rows(target, size, part), strict=True):
+            digest = hashlib.blake2b(image.data, digest_size=16).digest()
+            if digest not in hashes and len(kept) < wanted:
+                hashes.add(digest)
+                kept.append(index)
     if len(kept) < wanted:
         raise BadInput(
             f"Recipe {recipe.name!r} needs {wanted} different images from real.{field}, but "
@@ -166,31 +182,22 @@ def _pool(
         )
     ids = [f"{files.name}-{order[index]:06d}" for index in kept]
     kinds = Counter(json.loads(target.with_suffix(".json").read_text("utf-8")))
-    return _Pool(pixels, np.asarray(kept), ids, kinds)
+    return _Pool(target, size, np.asarray(kept), ids, kinds)
 
 
 def _decode_pool(
     files: ImageFiles,
-    positions: list[int],
     rank: dict[int, int],
     size: int,
     target: Path,
     what: str,
     progress: Progress | None,
 ) -> None:
-    with replacing(target) as temporary:
-        # Without a handle of its own, open_memmap would append .npy to the temporary name.
-        header = np.lib.format
-        with temporary.open("wb") as stream:
-            shape = (len(positions), size, size, 3)
-            descr = {"descr": "|u1", "fortran_order": False, "shape": shape}
-            header.write_array_header_1_0(stream, descr)
-            offset = stream.tell()
-            stream.truncate(offset + int(np.prod(shape)))
-        pixels = np.memmap(temporary, np.uint8, "r+", offset, shape)
-        for done, (position, image) in enumerate(files.read(positions), start=1):
-            pixels[rank[position]] = image
-            if progress is not None and (done % 100 == 0 or done == len(positions)):
-                progress(what, done, len(positions))
-        pixels.flush()
+    """Write the images at positions `rank` maps to rows, in the order of the files."""
+    with replacing(target) as temporary, temporary.open("wb") as stream:
+        for done, (position, image) in enumerate(files.read(sorted(rank)), start=1):
+            stream.seek(rank[position] * 3 * size * size)
+            stream.write(np.ascontiguousarray(image).data)
+            if progress is not None and (done % 100 == 0 or done == len(rank)):
+                progress(what, done, len(rank))
     write_json(target.with_suffix(".json"), files.kinds)
