@@ -4,6 +4,7 @@ import resource
 import sys
 
 import numpy as np
+
 from fpbench import registry
 from fpbench.compute.shared import SHARED
 from fpbench.images import ImageSet, Source

@@ -51,7 +51,7 @@ def build_boards(root: Path) -> None:
 @leaderboard.command("check")
 @_root
 @click.option("--since", metavar="REVISION", default=None,
-              help="A git revision: score only what changed since, and look for drift.")  # fmt: skip
+              help="A git revision: score what changed since, and look for drift.")  # fmt: skip
 @click.option("--rescore/--no-rescore", default=True, help="Score stored predictions again.")
 @_json
 def check_boards(root: Path, since: str | None, rescore: bool, as_json: bool) -> None:

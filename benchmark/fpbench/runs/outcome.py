@@ -13,6 +13,8 @@ from numpy.typing import NDArray
 from fpbench.compute.shared import SHARED
 from fpbench.images import ImageSet
 from fpbench.method import FitContext, Method, Variant
+from fpbench.metrics.bags import draw_bags
+from fpbench.metrics.score import NotComputable
 from fpbench.runs.folds import Splits
 
 BAG_SIZES = (10, 100)
@@ -113,29 +115,6 @@ def check_proba(name: str, values: Any, count: int, classes: int) -> NDArray[np.
     return array
 
 
-def draw_bags(
-    labels: NDArray[np.int64], size: int, per_source: int, seed: int
-) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Bags of one source each, without replacement within a bag.
-
-    Sources with fewer than `size` images give no bags.
-
-    Returns:
-        Members of shape (B, size) and labels of shape (B,).
-    """
-    generator = np.random.default_rng(seed)
-    members, owners = [], []
-    for source in np.unique(labels):
-        indices = np.flatnonzero(labels == source)
-        if len(indices) >= size:
-            for _ in range(per_source):
-                members.append(generator.choice(indices, size, replace=False))
-                owners.append(source)
-    if not members:
-        return np.empty((0, size), np.int64), np.empty(0, np.int64)
-    return np.stack(members), np.asarray(owners, np.int64)
-
-
 class _Stopwatch:
     """Wall time of laps, with the time added that values shared with other jobs have saved."""
 
@@ -224,15 +203,20 @@ def run_method(
     bags: list[BagOutput] = []
     if method.implements("predict_proba_bags"):
         for size in bag_sizes:
-            members, owners = draw_bags(test.labels, size, BAGS_PER_SOURCE, context.seed)
-            if len(members):
-                judged = check_proba(
-                    "predict_proba_bags",
-                    method.predict_proba_bags(shown, list(back[members])),
-                    len(members),
-                    classes,
-                )
-                bags.append(BagOutput(size, members, owners, judged))
+            rng = np.random.default_rng(context.seed)
+            try:
+                members = draw_bags(test.labels, size, BAGS_PER_SOURCE, rng)
+            except NotComputable:
+                # A source has fewer images than a bag holds; the score says so.
+                continue
+            owners = test.labels[members[:, 0]]
+            judged = check_proba(
+                "predict_proba_bags",
+                method.predict_proba_bags(shown, list(back[members])),
+                len(members),
+                classes,
+            )
+            bags.append(BagOutput(size, members, owners, judged))
     return Outcome(
         proba=proba,
         probe_proba=probe_proba,
