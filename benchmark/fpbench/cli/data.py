@@ -1,4 +1,4 @@
-"""``fpbench data``: GM datasets, their cards, and how they are built."""
+"""``fpbench data``: GM datasets, their cards, how they are built, audited and hosted."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from fpbench.registry import card_folders
 
 @click.group()
 def data() -> None:
-    """List, describe and build GM datasets."""
+    """List, describe, build, audit and host GM datasets."""
 
 
 def _card_folder(name: str) -> Path:
@@ -125,3 +125,50 @@ def build_dataset(name: str, out: Path | None, sources: tuple[str, ...], device:
         )
     click.echo(f"built    {built}")
     click.echo(f"run      fpbench run --method prnu --dataset {built}")
+
+
+@data.command("audit")
+@click.argument("name")
+@click.option("--write", is_flag=True, help="Write audit.json and the card's section into it.")
+@click.option("--offline", is_flag=True, help="Never ask the Hub.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
+def audit_dataset(name: str, write: bool, offline: bool, as_json: bool) -> None:
+    """Distrust a dataset: duplicates, codec history, clipping, and what a shortcut reaches."""
+    from fpbench.cli.progress import progress_bars
+    from fpbench.datasets.audit import audit
+    from fpbench.datasets.audit_text import as_text, write_into
+
+    with progress_bars(f"audit {name}") as progress:
+        report = audit(name, offline=offline, progress=progress)
+    if write:
+        write_into(report, _card_folder(name))
+    click.echo(json.dumps(report.document, indent=2) if as_json else as_text(report), nl=as_json)
+
+
+@data.command("pull")
+@click.argument("repository", metavar="OWNER/NAME[@REVISION]")
+@click.option("--out", type=click.Path(path_type=Path), default=None,
+              help="Copy it to this folder; by default it stays in the Hub's cache.")  # fmt: skip
+@click.option("--offline", is_flag=True, help="Take what is in the Hub's cache.")
+def pull_dataset(repository: str, out: Path | None, offline: bool) -> None:
+    """Fetch a dataset from the Hub and check every file."""
+    from fpbench.datasets.publish import pull
+
+    commit, folder = pull(repository, out, offline=offline)
+    click.echo(f"pulled   {folder}")
+    click.echo(f"pinned   {repository.partition('@')[0]}@{commit}")
+
+
+@data.command("push")
+@click.argument("name")
+@click.option("--repo-id", required=True, metavar="OWNER/NAME", help="Where to push it.")
+@click.option("--private", is_flag=True, help="A repository made here is private.")
+@click.option("--message", default=None, help="Commit message.")
+def push_dataset(name: str, repo_id: str, private: bool, message: str | None) -> None:
+    """Push a built dataset to the Hub in one commit."""
+    from fpbench.datasets.publish import push
+
+    pushed = push(_card_folder(name), repo_id, private=private, message=message)
+    click.echo(f"pushed   {len(pushed.files)} files to {pushed.repository}@{pushed.commit}")
+    if pushed.withheld:
+        click.echo(f"withheld {', '.join(pushed.withheld)}: their images may not be published")

@@ -21,7 +21,7 @@ _COMMANDS = {
     ),
     "ablate": ("fpbench.cli.ablate", "ablate", "Vary one thing and follow the scores."),
     "methods": ("fpbench.cli.methods", "methods", "List and describe methods."),
-    "data": ("fpbench.cli.data", "data", "List, describe and build GM datasets."),
+    "data": ("fpbench.cli.data", "data", "List, build, audit and host GM datasets."),
     "leaderboard": (
         "fpbench.cli.leaderboard",
         "leaderboard",
