@@ -316,9 +316,14 @@ def test_the_code_variant_trains_too() -> None:
     assert proba.max() <= math.e / (math.e + 1) + 1e-6
 
 
-def test_parsing_without_design_choices_is_declined() -> None:
+def test_parsing_without_differing_design_choices_is_declined() -> None:
+    sets = planted_sets((16, 16), kind="pattern", planted=1, counts=(4, 2, 2))
     with pytest.raises(MethodDeclined, match=r"sources\.yaml"):
-        fitted(planted_sets((16, 16), kind="pattern", planted=1, counts=(4, 2, 2)), head="parsing")
+        fitted(sets, head="parsing")
+    made = sources(real={}, a={"upsampling": "nearest"})
+    alike = ImageSet(sets.train.pixels, made, sets.train.labels)
+    with pytest.raises(MethodDeclined, match="no two sources"):
+        fitted(PlantedSets(alike, sets.reference, alike, alike), head="parsing")
 
 
 def test_images_of_another_size_are_refused(attribution: Asnani) -> None:

@@ -101,7 +101,7 @@ class Asnani(Method):
         """Train estimation network and head end to end; the reference images are not used.
 
         Raises:
-            MethodDeclined: For parsing, if no source states a design choice.
+            MethodDeclined: For parsing, if no design choice tells two sources apart.
         """
         from fpbench.compute.device import seeded
 
@@ -114,10 +114,10 @@ class Asnani(Method):
         )
         if self.head == "parsing":
             self._table = DesignTable.of(train)
-            if not self._table.values:
+            if max(self._table.classes.values(), default=0) < 2:
                 raise MethodDeclined(
-                    "asnani:parsing learns design choices, but no source of these images states "
-                    "one; add them to sources.yaml, or use asnani:attribution."
+                    "asnani:parsing learns design choices, but no two sources of these images "
+                    "state different ones; add them to sources.yaml, or use asnani:attribution."
                 )
         with seeded(context.seed, "asnani", "weights"):
             self._net = self._build()
