@@ -41,6 +41,22 @@ def test_a_table_with_chance_and_cap_and_then_a_resume(
     assert record.scores["disjoint"].value is None  # no other model of DDPM's family was trained on
 
 
+def test_several_seeds_are_summed_up_in_one_row(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    words = [*WORDS, "--out", str(tmp_path), "--seeds", "2"]
+    words[words.index("pixels")] = "majority"
+    code, out, err = call(capsys, *words)
+    assert code == 0, err
+    summary = out[out.index("Means over seeds") :].splitlines()
+    chance, row = (
+        next(line for line in summary if word in line) for word in ("chance", "majority")
+    )
+    assert chance.split() == ["chance", "0.500", "0.333", "0.333", "0.500"]
+    # The floor names one source whatever it sees: at chance, with an interval of its own.
+    assert row.split()[1] == "0.500" and "null" in row
+
+
 @pytest.mark.parametrize(
     ("words", "message"),
     [

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -123,8 +124,43 @@ def transfer(
             _show(spec, record, store.folder(spec))
     if as_json:
         click.echo(json.dumps([record.model_dump(mode="json") for record in records], indent=2))
+    elif len(records) > 1:
+        _compare(records)
     if any(record.status == "failed" for record in records):
         sys.exit(1)
+
+
+def _compare(records: Sequence[TransferRecord]) -> None:
+    """Print one row a method, the mean over its seeds, with chance above."""
+    from rich import box
+    from rich.table import Table
+
+    from fpbench.metrics.score import Score
+    from fpbench.runs.ablation import over_seeds
+
+    keys = ("shared_masked", "shared_unmasked", "family", "disjoint", "auc_real")
+    table = Table(title="Means over seeds", box=box.SIMPLE_HEAD, title_justify="left")
+    table.add_column("method")
+    for key in keys:
+        table.add_column(key, justify="right")
+    done = [record for record in records if record.status == "done"]
+    if done:
+        table.add_row("chance", *(number(done[0].scores[key].chance) for key in keys), style="dim")
+    for name in dict.fromkeys(f"{r.method.name}:{r.method.variant}" for r in records):
+        own = [r for r in done if f"{r.method.name}:{r.method.variant}" == name]
+        cells = []
+        for key in keys:
+            entries = [record.scores[key] for record in own]
+            if not entries or any(entry.value is None for entry in entries):
+                cells.append("null" if entries else "-")
+                continue
+            both = over_seeds(
+                key,
+                [Score(e.value, e.ci_low, e.ci_high, e.n, e.chance, e.reason) for e in entries],
+            )
+            cells.append(f"{number(both.value)} ({number(both.ci_low)} - {number(both.ci_high)})")
+        table.add_row(name, *cells)
+    console().print(table)
 
 
 def _show(spec: TransferSpec, record: TransferRecord, folder: Path) -> None:

@@ -36,7 +36,7 @@ _LEAST_IMAGES = {"train-images": 10, "reference-size": 50}
 BAG_ACCURACY = "accuracy_bag"
 """Key of the score of bags in an ablation of their size."""
 
-_SHARES = ("accuracy", "auc", "probe_accuracy", "purity")
+_SHARES = ("accuracy", "auc", "probe_accuracy", "purity", "shared_", "family", "disjoint")
 
 Value = int | str
 
