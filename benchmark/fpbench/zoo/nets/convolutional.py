@@ -187,26 +187,35 @@ def adversaries(
 
     ``design["downsampling"]`` is the discriminator's, the only part of a GAN that has any.
     """
-    return {
-        "generator": Decoder(
-            size,
-            latent,
-            width,
-            up=design["upsampling"],
-            norm=design["normalisation"],
-            nonlinearity=design["nonlinearity"],
-            refine=refine,
-        ),
-        "discriminator": Encoder(
-            size,
-            critic_outputs,
-            critic_width,
-            down=design["downsampling"],
-            norm=critic_norm,
-            nonlinearity="leaky-relu",
-            dropout=dropout,
-        ),
-    }
+    generator = Decoder(
+        size,
+        latent,
+        width,
+        up=design["upsampling"],
+        norm=design["normalisation"],
+        nonlinearity=design["nonlinearity"],
+        refine=refine,
+    )
+    discriminator = Encoder(
+        size,
+        critic_outputs,
+        critic_width,
+        down=design["downsampling"],
+        norm=critic_norm,
+        nonlinearity="leaky-relu",
+        dropout=dropout,
+    )
+    if design["normalisation"] == "none":
+        _keep_variance(generator)
+        _keep_variance(discriminator)
+    return {"generator": generator, "discriminator": discriminator}
+
+
+def _keep_variance(network: nn.Module) -> None:
+    # torch's own start shrinks signals layer by layer, and nothing here normalises them again.
+    for module in network.modules():
+        if isinstance(module, nn.Conv2d | nn.Linear):
+            nn.init.kaiming_normal_(module.weight, nonlinearity="relu")
 
 
 class AutoencodingCritic(nn.Module):

@@ -32,12 +32,12 @@ ROWS = (
         family="Score",
         architecture="NCSN",
         summary="Variance-exploding score matching at noise levels from 0.01 to 20; sampled by "
-        "25 probability flow steps, each with one Langevin correction.",
+        "20 probability flow steps, each with one Langevin correction.",
         citation="Song & Ermon 2019, arXiv:1907.05600; Song et al. 2020, arXiv:2011.13456",
         design=design(
             up="bilinear",
             down="average pooling",
-            norm="instance",
+            norm="layer",
             nonlinearity="elu",
             skip="concatenation",
             loss="denoising score matching",
@@ -45,7 +45,7 @@ ROWS = (
         network=_UNET,
         objective=f"{_LOSSES}:NoiseConditionalScore",
         network_options={"widths": (16, 32, 64), "blocks": 1},
-        objective_options={"sampling_steps": 25, "snr": 0.2},
+        objective_options={"sampling_steps": 20, "snr": 0.2},
         training=Training(batch=32, rate=1e-3, ema=0.995, clip=1.0, channels_last=False),
     ),
     ZooModel(
