@@ -208,7 +208,7 @@ def accuracy_of_small(name: str, params: dict[str, Any]) -> float:
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["frank", "npr", "nataraj", "dnadet"])
 def test_a_network_learns_a_planted_fingerprint(name: str) -> None:
-    assert accuracy_of_small(name, {}) >= 0.95
+    assert accuracy_of_small(name, {}) >= 0.85
 
 
 def test_floors_see_nothing_where_there_is_nothing() -> None:
