@@ -337,6 +337,14 @@ def test_impossible_parameters_are_refused(params: dict[str, object]) -> None:
         Asnani(**params)  # type: ignore[arg-type]
 
 
+def test_the_page_states_title_variants_and_citation() -> None:
+    page = Path(__file__).parents[2].joinpath("docs/methods/asnani.md").read_text("utf-8")
+    card = Asnani.card
+    assert card.name == "asnani" and card.title in page and card.citation in page
+    assert all(f"`{variant}`" in page for variant in card.variants)
+    assert card.faithful and card.different and "Commonly got wrong" in page
+
+
 @pytest.mark.slow
 def test_finds_what_gm_synthetic_plants() -> None:
     data = load("gm-synthetic")

@@ -292,7 +292,7 @@ def test_a_bag_larger_than_a_source_is_declined_or_shrinks() -> None:
     method = fitted(sets, bag_size=None, steps=2)
     assert method._bag_size == 3
     assert method.predict_proba(sets.test.unlabelled()).shape == (4, 2)
-    with pytest.raises(ValueError, match="at least one image"):
+    with pytest.raises(ValueError, match="in each at least one image"):
         method.embed_bags(sets.test.unlabelled(), [np.array([0]), np.array([], np.int64)])
 
 
@@ -331,6 +331,14 @@ def test_unfitted_methods_say_so() -> None:
 def test_impossible_parameters_are_refused(params: dict[str, object]) -> None:
     with pytest.raises(ValueError, match=next(iter(params))):
         DSF(**params)  # type: ignore[arg-type]
+
+
+def test_the_page_states_title_variants_and_citation() -> None:
+    page = Path(__file__).parents[2].joinpath("docs/methods/dsf.md").read_text("utf-8")
+    card = DSF.card
+    assert card.name == "dsf" and card.title in page and card.citation in page
+    assert all(f"`{variant}`" in page for variant in card.variants)
+    assert card.faithful and card.different and "Commonly got wrong" in page
 
 
 @pytest.mark.slow

@@ -376,6 +376,14 @@ def test_a_switching_resolution_between_scales_is_refused() -> None:
         fitted(network="predownscale", switching_resolution=5)
 
 
+def test_the_page_states_title_variants_and_citation() -> None:
+    page = Path(__file__).parents[2].joinpath("docs/methods/yu.md").read_text("utf-8")
+    card = Yu.card
+    assert card.name == "yu" and card.title in page and card.citation in page
+    assert all(f"`{variant}`" in page for variant in card.variants)
+    assert card.faithful and card.different and "Commonly got wrong" in page
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("network", ["attribution", "visnet"])
 def test_finds_what_gm_synthetic_plants(network: str) -> None:

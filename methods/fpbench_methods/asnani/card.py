@@ -61,6 +61,6 @@ ASNANI_CARD = MethodCard(
         "The paper's cluster prediction is not implemented.",
         "The weights kept are those with the lowest validation loss.",
     ),
-    needs=("Parsing needs design choices in the dataset's sources.yaml.",),
+    needs=("parsing: design choices in the dataset's sources.yaml",),
     url="https://arxiv.org/abs/2106.07873",
 )

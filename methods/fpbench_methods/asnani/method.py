@@ -133,7 +133,10 @@ class Asnani(Method):
 
         full = max(_LEAST_EPOCHS, round(_IMAGES_SHOWN / max(1, images)))
         epochs = self.epochs or _EPOCHS[self.head].get(budget, full)
-        return TrainingPlan(epochs=epochs, batch=_BATCHES[budget], lr=_RATES[budget])
+        # bfloat16 would round the estimated fingerprint, and its spectrum is what is read.
+        return TrainingPlan(
+            epochs=epochs, batch=_BATCHES[budget], lr=_RATES[budget], precision="fp32"
+        )
 
     def _fit_attribution(
         self, plan: TrainingPlan, train: ImageSet, validation: ImageSet, context: FitContext

@@ -49,7 +49,8 @@ class DSF(Method):
         normalise: Scale vectors to unit length in the loss; the paper does not.
         temperature: Divides squared distances in the loss; 1 in the paper.
         residual: Whether a fixed high-pass precedes the encoder.
-        steps: Training steps, or None for the budget's.
+        steps: Training steps, to the nearest multiple of those between two validations; None
+            for the budget's.
 
     Raises:
         ValueError: If a value is out of range.
@@ -297,8 +298,6 @@ class DSF(Method):
         """Vectors z of bags of images with these features, shape (B, D)."""
         from fpbench.compute.inference import predict
 
-        if any(len(bag) == 0 for bag in bags):
-            raise ValueError("a bag holds at least one image")
         encoder = self._fitted()
         pooled = np.stack(
             [features[bag].mean(0) if self.pool == "mean" else features[bag].sum(0) for bag in bags]
@@ -317,6 +316,8 @@ class DSF(Method):
         """Vectors z of bags, shape (B, 128); a method trained on bags of one averages theirs."""
         from fpbench_methods.dsf.bags import singles
 
+        if not bags or min(map(len, bags)) == 0:
+            raise ValueError("there must be at least one bag, and in each at least one image")
         used, places = np.unique(np.concatenate(bags), return_inverse=True)
         features = self._features(images.select(used))
         ends = np.cumsum([len(bag) for bag in bags])[:-1]
