@@ -408,9 +408,10 @@ def test_a_method_that_hangs_is_stopped() -> None:
                     continue
 
     started = time.monotonic()
-    result = one_check(Hangs, "embeddings", limit_s=1.0)
-    assert result.status == "failed" and "no answer within 1 s" in result.message
-    assert time.monotonic() - started < 20
+    # Long enough for fit on a busy machine, which the same limit holds for.
+    result = one_check(Hangs, "embeddings", limit_s=5.0)
+    assert result.status == "failed" and "no answer within 5 s" in result.message
+    assert time.monotonic() - started < 120
 
 
 def test_an_interruption_by_the_user_is_not_swallowed() -> None:
