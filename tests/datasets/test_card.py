@@ -36,17 +36,23 @@ def test_every_shipped_card_is_whole(name: str) -> None:
                 assert entry.citation, f"{source} of {name} cites nothing"
 
 
-@pytest.mark.parametrize("name", sorted(card_folders()))
-def test_zoo_sources_say_what_the_zoo_says(name: str) -> None:
+def test_a_row_of_the_zoo_is_written_out(tiny_card: Path, edit_yaml: Edit, tmp_path: Path) -> None:
     from fpbench.zoo.table import model
 
-    folder = card_folders()[name]
-    recipe = card.read_recipe(folder)
-    for source, origin in recipe.sources.items():
-        if origin.kind == "zoo":
-            row, entry = model(origin.model), card.read_sources(folder)[source]
-            assert (entry.family, entry.architecture) == (row.family, row.architecture)
-            assert {k: fact.value for k, fact in entry.design.items()} == dict(row.design)
+    edit_yaml(
+        tiny_card / "sources.yaml",
+        lambda d: d.update({"gan-a": {"zoo": "dcgan-small", "summary": "Stands in for A."}}),
+    )
+    row, entry = model("dcgan-small"), card.read_sources(tiny_card)["gan-a"]
+    assert (entry.family, entry.architecture) == (row.family, row.architecture)
+    assert {key: fact.value for key, fact in entry.design.items()} == dict(row.design)
+    assert entry.summary == f"{row.summary} Stands in for A."
+    built = build(tiny_card, tmp_path / "built")
+    assert "zoo:" not in (built / "sources.yaml").read_text("utf-8")
+    assert card.read_sources(built)["gan-a"] == entry
+    edit_yaml(tiny_card / "sources.yaml", lambda d: d["gan-a"].update(zoo="dcgan-smal"))
+    with pytest.raises(BadInput, match=r"source 'gan-a': .*Did you mean dcgan-small"):
+        card.read_sources(tiny_card)
 
 
 def test_summary_agrees_with_the_recipe(tiny_card: Path, tmp_path: Path) -> None:

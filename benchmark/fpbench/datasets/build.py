@@ -14,7 +14,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from fpbench.datasets import quality
-from fpbench.datasets.card import read_front_matter, read_recipe, read_sources
+from fpbench.datasets.card import (
+    read_front_matter,
+    read_recipe,
+    read_sources,
+    write_sources,
+    zoo_entry,
+)
 from fpbench.datasets.card_text import put_section, sources_section
 from fpbench.datasets.equalise import equalised
 from fpbench.datasets.external import write_list
@@ -40,7 +46,7 @@ from fpbench.registry import card_folders
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from fpbench.datasets.schema import Recipe
+    from fpbench.datasets.schema import Recipe, SourceEntry
     from fpbench.method import Progress
 
 WORK = ".build"
@@ -109,6 +115,7 @@ def build(
         finished = finished_before(out, work)
         (out / MANIFEST).unlink(missing_ok=True)
         _copy_card(card, out, recipe_file)
+        write_sources(out / SOURCES, _described(recipe, read_sources(card)))
         builder = _Builder(recipe, card, out, work, device, progress, finished)
         records = {REAL: builder.real()}
         for name in chosen:
@@ -117,7 +124,7 @@ def build(
         manifest = manifest_of(recipe, records)
         if manifest["external"]:
             write_list(out)
-        put_section(out, "sources", sources_section(recipe, read_sources(card), manifest))
+        put_section(out, "sources", sources_section(recipe, read_sources(out), manifest))
         write_json(out / MANIFEST, manifest)
     return out
 
@@ -172,8 +179,22 @@ def _copy_card(card: Path, out: Path, recipe_file: str) -> None:
                 f"{RECIPE}; build into another folder."
             )
         return
-    for name, target in ((README, README), (recipe_file, RECIPE), (SOURCES, SOURCES)):
-        shutil.copyfile(card / name, out / target)
+    shutil.copyfile(card / README, out / README)
+    shutil.copyfile(card / recipe_file, out / RECIPE)
+
+
+def _described(recipe: Recipe, entries: dict[str, SourceEntry]) -> dict[str, SourceEntry]:
+    """Entries of the recipe's sources, those of the zoo as its table has them today."""
+    described = {REAL: entries[REAL]}
+    for name, origin in recipe.sources.items():
+        entry = entries[name]
+        if origin.kind == "zoo":
+            row = zoo_entry(origin.model)
+            # The card may say more than the row.
+            entry = row if not entry.summary.startswith(row.summary) else entry
+            entry = entry.model_copy(update={"design": row.design, "family": row.family})
+        described[name] = entry
+    return described
 
 
 class _Builder:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import yaml
 
-from fpbench.datasets.layout import MANIFEST, README, RECIPE, SOURCES
+from fpbench.datasets.layout import MANIFEST, README, RECIPE, SOURCES, replacing
 from fpbench.errors import BadInput, suggest
 from fpbench.images import REAL, Source
 
@@ -150,12 +151,12 @@ def read_recipe(folder: Path, file: str = RECIPE) -> Recipe:
 
 
 def read_sources(folder: Path) -> dict[str, SourceEntry]:
-    """The validated sources.yaml by source name.
+    """The validated sources.yaml by source name; rows of the zoo are written out.
 
     Raises:
         BadInput: If sources.yaml is missing, is no YAML, or has unknown keys or wrong values.
     """
-    from fpbench.datasets.schema import SourceEntry
+    from fpbench.datasets.schema import SourceEntry, ZooEntry
 
     path = folder / SOURCES
     entries: dict[str, SourceEntry] = {}
@@ -163,11 +164,50 @@ def read_sources(folder: Path) -> dict[str, SourceEntry]:
         if not isinstance(entry, dict):
             raise BadInput(f"{path}: field {name} must hold a mapping of fields, not {entry!r}.")
         try:
-            entries[name] = _validated(SourceEntry, entry, path)
+            if "zoo" in entry:
+                short = _validated(ZooEntry, entry, path)
+                entries[name] = zoo_entry(short.zoo, short.summary)
+            else:
+                entries[name] = _validated(SourceEntry, entry, path)
         except BadInput as error:
             message = str(error).removeprefix(f"{path}: ")
             raise BadInput(f"{path}: source {name!r}: {message}") from error.__cause__
     return entries
+
+
+def zoo_entry(row: str, summary: str = "") -> SourceEntry:
+    """What ``sources.yaml`` says of a row of the zoo's table.
+
+    Args:
+        row: Its name.
+        summary: A sentence added to the row's own.
+
+    Raises:
+        BadInput: If there is no such row.
+    """
+    from fpbench.datasets.schema import Fact, SourceEntry
+    from fpbench.zoo.table import model
+
+    found = model(row)
+    origin = f"fpbench.zoo.table, row {row}"
+    return SourceEntry(
+        family=found.family,
+        architecture=found.architecture,
+        summary=f"{found.summary} {summary}".strip(),
+        citation=found.citation,
+        design={key: Fact(value=value, **{"from": origin}) for key, value in found.design.items()},
+    )
+
+
+def write_sources(target: Path, entries: Mapping[str, SourceEntry]) -> None:
+    """Write sources.yaml with everything that `entries` say."""
+    document = {
+        name: entry.model_dump(by_alias=True, exclude_defaults=True)
+        for name, entry in entries.items()
+    }
+    with replacing(target) as temporary:
+        text = yaml.safe_dump(document, sort_keys=False, allow_unicode=True, width=98)
+        temporary.write_text(text, "utf-8")
 
 
 def read_manifest(folder: Path) -> Manifest:

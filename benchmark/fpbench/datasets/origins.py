@@ -18,7 +18,7 @@ from fpbench.errors import BadInput
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from fpbench.datasets.schema import (
+    from fpbench.datasets.origin_schema import (
         DiffusersOrigin,
         FolderOrigin,
         ParquetOrigin,

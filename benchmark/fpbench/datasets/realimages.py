@@ -19,7 +19,8 @@ from fpbench.errors import BadInput
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from fpbench.datasets.schema import Origin, Recipe
+    from fpbench.datasets.origin_schema import Origin
+    from fpbench.datasets.schema import Recipe
     from fpbench.method import Progress
 
 _BATCH = 64

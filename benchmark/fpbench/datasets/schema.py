@@ -6,155 +6,18 @@ Unknown keys are refused, so that a misspelt option never silently means its def
 from __future__ import annotations
 
 import re
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from fpbench.datasets.layout import SPLITS
+from fpbench.datasets.origin_schema import Origin, Strict
 from fpbench.images import FAMILIES, REAL
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9.+-]*")
 
 
-class _Strict(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class Preprocess(_Strict):
-    """How an image of an origin becomes an image of the dataset, in this order.
-
-    Attributes:
-        crop: Side in pixels of the square cut from the centre, before resizing.
-        resize: Side in pixels of the result; Pillow's antialiased bicubic filter, which for a
-            whole-number reduction after a crop is the same for every source.
-    """
-
-    crop: int | None = Field(default=None, gt=0)
-    resize: int | None = Field(default=None, gt=0)
-
-
-class ZooOrigin(_Strict):
-    """A model that fpbench trains on the dataset's real images.
-
-    Attributes:
-        model: A row of the table in `fpbench.zoo.table`.
-        seed: Of training and of sampling.
-        minutes: Time limit of the training.
-        steps: Limit of optimisation steps, or None for the time limit alone.
-    """
-
-    kind: Literal["zoo"]
-    model: str
-    seed: int = 0
-    minutes: float | None = Field(None, gt=0)
-    steps: int | None = Field(None, gt=0)
-
-
-class PhotographsOrigin(_Strict):
-    """Crops of the photographs that scikit-image and scikit-learn ship."""
-
-    kind: Literal["photographs"]
-
-
-class HubFiles(_Strict):
-    """Parquet files in a dataset repository on the Hub.
-
-    Attributes:
-        id: ``OWNER/NAME``.
-        files: Files within the repository; ``*`` stands for any characters.
-        revision: Commit, or None for the newest.
-        preprocess: Crop and resize where they differ from those of local files.
-    """
-
-    id: str
-    files: list[str] = Field(min_length=1)
-    revision: str | None = None
-    preprocess: Preprocess | None = None
-
-
-class ParquetOrigin(_Strict):
-    """Images in Parquet files of the Hugging Face layout, local or on the Hub.
-
-    Attributes:
-        path: A file or a folder of files, absolute, relative to the recipe, or relative to the
-            folder that FPBENCH_SHARED_DATA names.
-        hub: Where to take them from if `path` is not there.
-        column: Name of the image column; None is the only one there is.
-        first: Row to start at.
-        preprocess: Crop and resize.
-    """
-
-    kind: Literal["parquet"]
-    path: str | None = None
-    hub: HubFiles | None = None
-    column: str | None = None
-    first: int = Field(0, ge=0)
-    preprocess: Preprocess = Field(default_factory=Preprocess)
-
-    @model_validator(mode="after")
-    def _somewhere(self) -> ParquetOrigin:
-        if self.path is None and self.hub is None:
-            raise ValueError("give `path`, `hub` or both")
-        return self
-
-
-class FolderOrigin(_Strict):
-    """Image files in one folder, in the order of their names.
-
-    Attributes:
-        path: The folder, absolute or relative to the recipe.
-        preprocess: Crop and resize.
-    """
-
-    kind: Literal["folder"]
-    path: str
-    preprocess: Preprocess = Field(default_factory=Preprocess)
-
-
-class DiffusersOrigin(_Strict):
-    """A pretrained `diffusers` pipeline by Hub id, sampled unconditionally.
-
-    Attributes:
-        pipeline: Hub model id.
-        revision: Commit of the model repository.
-        steps: Denoising steps, or None for the pipeline's own number.
-        eta: DDIM's eta where the scheduler takes one.
-        seed: Of sampling.
-        preprocess: Crop and resize.
-    """
-
-    kind: Literal["diffusers"]
-    pipeline: str
-    revision: str | None = None
-    steps: int | None = Field(None, gt=0)
-    eta: float | None = Field(None, ge=0)
-    seed: int = 0
-    preprocess: Preprocess = Field(default_factory=Preprocess)
-
-
-class UnavailableOrigin(_Strict):
-    """A source of the paper's list that cannot be built yet; it is listed, never dropped.
-
-    Attributes:
-        reason: Why not.
-    """
-
-    kind: Literal["unavailable"]
-    reason: str = Field(min_length=10)
-
-
-Origin = Annotated[
-    ZooOrigin
-    | PhotographsOrigin
-    | ParquetOrigin
-    | FolderOrigin
-    | DiffusersOrigin
-    | UnavailableOrigin,
-    Field(discriminator="kind"),
-]
-
-
-class RealOrigins(_Strict):
+class RealOrigins(Strict):
     """Where the real images come from.
 
     Attributes:
@@ -169,7 +32,7 @@ class RealOrigins(_Strict):
     published: bool = True
 
 
-class Counts(_Strict):
+class Counts(Strict):
     """Images per source: `reference` of Real only, the others of every source.
 
     Attributes:
@@ -184,7 +47,7 @@ class Counts(_Strict):
     training: int | None = Field(None, gt=0)
 
 
-class Fdr(_Strict):
+class Fdr(Strict):
     """What FDR is measured with, because it moves with both.
 
     Attributes:
@@ -205,7 +68,7 @@ class Fdr(_Strict):
         return self
 
 
-class Equalise(_Strict):
+class Equalise(Strict):
     """One pipeline for every image of every source, to take away what no model made.
 
     Attributes:
@@ -226,7 +89,7 @@ class Equalise(_Strict):
         return self
 
 
-class Synthetic(_Strict):
+class Synthetic(Strict):
     """Settings of a dataset that is made on the fly.
 
     Attributes:
@@ -242,7 +105,7 @@ class Synthetic(_Strict):
     snr_db: float = 0.0
 
 
-class Recipe(_Strict):
+class Recipe(Strict):
     """How to build a GM dataset; ``recipe.yaml``.
 
     Attributes:
@@ -301,7 +164,7 @@ class Recipe(_Strict):
         return self
 
 
-class Fact(_Strict):
+class Fact(Strict):
     """One design choice of a source.
 
     Attributes:
@@ -313,7 +176,19 @@ class Fact(_Strict):
     origin: str = Field(alias="from")
 
 
-class SourceEntry(_Strict):
+class ZooEntry(Strict):
+    """A source in ``sources.yaml`` that is what a row of the zoo's table says.
+
+    Attributes:
+        zoo: Name of the row; a built dataset has its content instead.
+        summary: A sentence added to the row's own.
+    """
+
+    zoo: str
+    summary: str = ""
+
+
+class SourceEntry(Strict):
     """One source in ``sources.yaml``.
 
     Attributes:
@@ -339,7 +214,7 @@ class SourceEntry(_Strict):
         return family
 
 
-class FileEntry(_Strict):
+class FileEntry(Strict):
     """One data file in ``manifest.json``: SHA-256, bytes and images."""
 
     sha256: str
@@ -347,7 +222,7 @@ class FileEntry(_Strict):
     images: int = Field(ge=0)
 
 
-class Manifest(_Strict):
+class Manifest(Strict):
     """What was built; ``manifest.json``, written last.
 
     Attributes:
