@@ -166,7 +166,7 @@ class Yu(Method):
             betas=(0.0, 0.99),
             schedule="cosine" if budget == "small" and self._kind == "attribution" else "constant",
             average=0.999 if self.network == "visnet" else None,
-            # bfloat16 would round R(x) by up to a quarter of a grey level: noise in the fingerprint.
+            # bfloat16 rounds R(x) by up to a quarter of a grey level: noise in the fingerprint.
             precision="fp32" if self.network == "visnet" else "auto",
         )
 
