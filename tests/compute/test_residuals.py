@@ -96,6 +96,7 @@ def test_threads_change_nothing(size: tuple[int, int], monkeypatch: pytest.Monke
     np.testing.assert_array_equal(wavelet_residual(images), alone)
 
 
+@pytest.mark.filterwarnings("ignore:Level value")
 @pytest.mark.parametrize("size", [(33, 47), (64, 64), (8, 8)])
 def test_matrices_for_gpus_agree(size: tuple[int, int]) -> None:
     """What runs on a GPU, here on the CPU."""

@@ -184,7 +184,11 @@ class WaveletLevel:
         shape = (group, 3, tall * _BLOCK + _BLOCK, wide * _BLOCK)
         self._energy = np.zeros(shape, np.float32)
         self._along = np.zeros(shape, np.float32)
-        self._strips = _windows(self._along, -2, _BLOCK, 2 * _BLOCK, tall)
+        reach = _BLOCK // 2
+        self._strips = [
+            _windows(self._along[:, :, reach - radius :], -2, _BLOCK, _BLOCK + 2 * radius, tall)
+            for radius in range(1, reach + 1)
+        ]
         self._mean = np.zeros((2, group, 3, tall, _BLOCK, wide * _BLOCK), np.float32)
 
     def _groups(self) -> Iterator[tuple[slice, slice]]:
@@ -252,13 +256,16 @@ class WaveletLevel:
             around, total = energy.reshape(-1), along.reshape(-1)[reach:-reach]
             inner = len(around) - reach
             least, mean = self._mean[:, here]
-            total[...] = around[reach:inner]
-            for radius in range(1, reach + 1):
-                total += around[reach - radius : inner - radius]
+            np.add(around[reach - 1 : inner - 1], around[reach:inner], out=total)
+            for radius, strips in enumerate(self._strips, 1):
+                if radius > 1:
+                    total += around[reach - radius : inner - radius]
                 total += around[reach + radius : inner + radius or None]
                 box = _box(2 * radius + 1, variance)
-                np.matmul(box, self._strips[here], out=least if radius == 1 else mean)
-                if radius > 1:
+                if radius == 1:
+                    np.matmul(box, strips[here], out=least)
+                else:
+                    np.matmul(box, strips[here], out=mean)
                     np.minimum(least, mean, out=least)
             np.maximum(least, 1.0, out=least)
             details /= least.reshape(details.shape)
@@ -277,9 +284,8 @@ def _mirror(padded: Plane, length: int) -> None:
 
 @lru_cache(maxsize=8)
 def _box(size: int, unit: float) -> Plane:
-    """Means over `size` of sixteen rows, in units of `unit`, as a matrix (8, 16)."""
-    box = np.zeros((_BLOCK, 2 * _BLOCK), np.float32)
+    """Means over square windows, in units of `unit`, as a matrix (8, size + 7) for their sums."""
+    box = np.zeros((_BLOCK, _BLOCK + size - 1), np.float32)
     for row in range(_BLOCK):
-        start = row + _BLOCK // 2 - size // 2
-        box[row, start : start + size] = 1.0 / (size * size * unit)
+        box[row, row : row + size] = 1.0 / (size * size * unit)
     return box
