@@ -9,9 +9,9 @@ import pytest
 from markdown_it import MarkdownIt
 
 from fpbench.leaderboard.build import build, make_files, read_leaderboards
-from fpbench.leaderboard.rows import combined
+from fpbench.leaderboard.combine import combined
 from fpbench.metrics.score import Score
-from fpbench.metrics.statistics import combine_seeds, mcnemar
+from fpbench.metrics.statistics import combine_folds, combine_seeds, mcnemar
 
 
 def section(root: Path, position: int = 0) -> Any:
@@ -261,10 +261,30 @@ def test_intervals_of_several_runs_keep_their_sides() -> None:
     both = combined([runs])
     assert (both.value, both.ci_high) == (1.0, 1.0)
     assert 0.994 <= both.ci_low <= 0.996
-    even = [Score(0.5, 0.4, 0.6, 100), Score(0.6, 0.5, 0.7, 100)]
-    expected = combine_seeds(even)
-    found = combined([even])
-    assert (found.ci_low, found.ci_high) == pytest.approx((expected.ci_low, expected.ci_high))
     wide = combined([[Score(5.0, 4.0, 9.0, 10)], [Score(6.0, 5.0, 10.0, 10)]])
     assert wide.value - wide.ci_low < wide.ci_high - wide.value
     assert combined([[Score(0.5, 0.4, 0.6, 10)]]).ci_low == 0.4
+    assert combined([[Score(0.5, n=9), Score(0.7, n=9)]]) == Score(0.6, n=9)
+    assert combined([[Score(0.5), Score.missing("It broke.")]]).reason == (
+        "A run has no value: It broke."
+    )
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_even_intervals_are_combined_as_the_statistics_do(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    scores = [
+        Score(float(v), float(v - h), float(v + h), 50, 0.1)
+        for v, h in zip(rng.uniform(2, 3, 6), rng.uniform(0.01, 0.2, 6), strict=True)
+    ]
+    tables = [scores[:2], scores[2:4], scores[4:]]
+    for parts, expected in (
+        ([scores], combine_seeds(scores)),
+        ([[score] for score in scores], combine_folds(scores)),
+        (tables, combine_folds([combine_seeds(seeds) for seeds in tables])),
+    ):
+        found = combined(parts)
+        assert (found.value, found.ci_low, found.ci_high) == pytest.approx(
+            (expected.value, expected.ci_low, expected.ci_high)
+        )
+        assert (found.n, found.chance) == (expected.n, expected.chance)

@@ -10,7 +10,7 @@ import pytest
 
 from fpbench.errors import BadInput
 from fpbench.leaderboard.build import build
-from fpbench.leaderboard.check import check, packages_of
+from fpbench.leaderboard.check import changed_entries, check, methods_of, packages_of
 from fpbench.leaderboard.collect import collect
 
 
@@ -166,3 +166,19 @@ def test_packages_are_plain_names_and_versions(root: Path, add: Any) -> None:
     add(method="d", package="git+https://example.org/x 1.0")
     add(method="e", package="other")
     assert packages_of(collect(root).entries) == ["my-method==1.2"]
+
+
+def test_methods_are_plain_names(root: Path, add: Any) -> None:
+    add(method="a", variant="one")
+    add(method="a", variant="one", seed=1)
+    add(method="b; rm -rf /", variant="x")
+    add(method="c", variant="$(true)")
+    assert methods_of(collect(root).entries) == ["a:one"]
+
+
+def test_changed_entries(repository: Path, add: Any) -> None:
+    assert changed_entries(repository, "HEAD") == ()
+    assert len(changed_entries(repository, None)) == 2
+    add(method="asnani")
+    (entry,) = changed_entries(repository, "HEAD")
+    assert entry.record.method.name == "asnani"

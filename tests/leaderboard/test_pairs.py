@@ -88,6 +88,14 @@ def test_interval_of_the_difference_matches_resampling_images() -> None:
     assert pairs.halfwidth[0, 1] == pytest.approx(1.96 * draws.std(), rel=0.06)
 
 
+def test_p_values_that_underflow_are_zero_and_not_less() -> None:
+    y = np.repeat([0, 1], 2000)
+    x = np.stack([np.ones(4000), np.zeros(4000), np.arange(4000) % 20 == 0]).astype(float)
+    pairs = compare_all(x, y)
+    assert (pairs.p_value >= 0).all()
+    assert pairs.corrected[0, 1] == 0
+
+
 def test_equal_rows_are_not_separated() -> None:
     x = np.tile(binary_rows(1, 20), (3, 1))
     pairs = compare_all(x, np.repeat([0, 1, 2], 20))

@@ -80,19 +80,31 @@ def check_boards(root: Path, since: str | None, rescore: bool, as_json: bool) ->
         sys.exit(1)
 
 
+_since = click.option(
+    "--since", metavar="REVISION", default=None, help="Only of records changed since."
+)
+
+
 @leaderboard.command("packages")
 @_root
-@click.option("--since", metavar="REVISION", default=None, help="Only of records changed since.")
+@_since
 def list_packages(root: Path, since: str | None) -> None:
     """Print the packages whose methods have records, as NAME==VERSION."""
-    from fpbench.leaderboard.check import check, packages_of
-    from fpbench.leaderboard.collect import collect
+    from fpbench.leaderboard.check import changed_entries, packages_of
 
-    entries = collect(root).entries
-    if since is not None:
-        entries = check(root, since=since, rescore=False).changed or ()
-    for package in packages_of(entries):
+    for package in packages_of(changed_entries(root, since)):
         click.echo(package)
+
+
+@leaderboard.command("methods")
+@_root
+@_since
+def list_methods(root: Path, since: str | None) -> None:
+    """Print the methods that have records, as NAME:VARIANT, one a line."""
+    from fpbench.leaderboard.check import changed_entries, methods_of
+
+    for method in methods_of(changed_entries(root, since)):
+        click.echo(method)
 
 
 @leaderboard.command("site")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,12 +11,15 @@ from pathlib import Path
 from fpbench.errors import BadInput
 from fpbench.leaderboard.build import make_files, read_leaderboards, stale
 from fpbench.leaderboard.claims import compare_scores, recomputed
-from fpbench.leaderboard.collect import Entry, Problem
+from fpbench.leaderboard.collect import Entry, Problem, collect
 from fpbench.leaderboard.layout import RESULTS, evidence_folder
 from fpbench.leaderboard.submit import told
 from fpbench.method import Progress
 from fpbench.registry import card_folders
 from fpbench.runs.record import Record
+
+_PACKAGE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]* [0-9][A-Za-z0-9.+!]*")
+_METHOD = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*:[A-Za-z0-9][A-Za-z0-9._-]*")
 
 
 @dataclass(frozen=True)
@@ -184,17 +188,37 @@ def _outdated(entry: Entry) -> Problem | None:
     )
 
 
+def changed_entries(root: Path, since: str | None) -> tuple[Entry, ...]:
+    """Sound records, or those of them that differ from a git revision.
+
+    Raises:
+        BadInput: If `root` is no folder, or git does not know `since`.
+    """
+    entries = collect(root).entries
+    if since is None:
+        return entries
+    names = changed_files(root, since)
+    return tuple(entry for entry in entries if _touched(entry, root, names))
+
+
 def packages_of(entries: Sequence[Entry]) -> list[str]:
     """Distributions that register the methods of these records, as ``name==version``.
 
     Only what is a plain name and version is returned, because it may be handed to an installer.
     """
-    import re
+    return sorted(
+        {
+            entry.record.method.package.replace(" ", "==")
+            for entry in entries
+            if _PACKAGE.fullmatch(entry.record.method.package) and entry.package != "fpbench"
+        }
+    )
 
-    plain = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]* [0-9][A-Za-z0-9.+!]*")
-    found = {
-        entry.record.method.package.replace(" ", "==")
-        for entry in entries
-        if plain.fullmatch(entry.record.method.package) and entry.package != "fpbench"
-    }
-    return sorted(found)
+
+def methods_of(entries: Sequence[Entry]) -> list[str]:
+    """Methods of these records as ``name:variant``.
+
+    Only plain names are returned, because they may be handed to a shell.
+    """
+    named = (f"{e.record.method.name}:{e.record.method.variant}" for e in entries)
+    return sorted({name for name in named if _METHOD.fullmatch(name)})

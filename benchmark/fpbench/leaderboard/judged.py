@@ -18,28 +18,29 @@ from fpbench.metrics.score import NotComputable
 
 @dataclass(frozen=True)
 class Judged:
-    """One record's predictions, or those of several records averaged.
+    """Who was right: one record's predictions, or those of several records together.
 
     Attributes:
         ids: Ids of the M test images of generators, sorted.
         labels: int64 of shape (M,), their sources, counted among generators.
         correct: float64 of shape (M,), the share of runs that were right on each image.
-        confusion: float64 of shape (K, K), share of the images of each source (rows) attributed
-            to each source (columns), Real among them.
     """
 
     ids: NDArray[np.str_]
     labels: NDArray[np.int64]
     correct: NDArray[np.float64]
-    confusion: NDArray[np.float64]
 
 
-def read_judged(entry: Entry) -> Judged:
-    """Read the predictions of a finished record.
+@dataclass(frozen=True)
+class _Predictions:
+    """Stored predictions in the order of ids."""
 
-    Raises:
-        BadInput: If they cannot be read, are of other sources or counts, or define no accuracy.
-    """
+    ids: NDArray[np.str_]
+    labels: NDArray[np.int64]
+    proba: NDArray[np.float32]
+
+
+def _read(entry: Entry) -> _Predictions:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
@@ -48,7 +49,7 @@ def read_judged(entry: Entry) -> Judged:
     path = artifact_path(entry.path, record.artifacts["predictions"])
     expected = sum(source.test for source in record.dataset.sources)
     try:
-        with pq.ParquetFile(path) as file:
+        with pq.ParquetFile(path, pre_buffer=False) as file:
             # Asked before anything is read: a small file can claim billions of rows.
             rows = file.metadata.num_rows
             if rows != expected:
@@ -59,20 +60,53 @@ def read_judged(entry: Entry) -> Judged:
         index = {name: k for k, name in enumerate(names)}
         labels = np.asarray([index[name] for name in table["source"].to_pylist()], np.int64)
         ids = np.asarray(table["id"].to_pylist(), str)
-        proba = np.stack([table[f"p:{name}"].to_numpy() for name in names], axis=1)
-        if len(np.unique(ids)) != len(ids):
-            raise BadInput(f"{entry.link}: the predictions list an image twice.")
-        real = protocol_of(record).real
-        correct, kept = image_correctness(labels, proba, real)
-        confusion = confusion_matrix(labels, proba, real)
+        # Not to_numpy, which imports pandas.
+        columns = [np.from_dlpack(table[f"p:{name}"].combine_chunks()) for name in names]
+    except (OSError, KeyError, TypeError, ValueError, BufferError, pa.ArrowException) as error:
+        raise BadInput(f"{entry.link}: the predictions cannot be read: {error}.") from error
+    order = np.argsort(ids, kind="stable")
+    ids = ids[order]
+    if (ids[1:] == ids[:-1]).any():
+        raise BadInput(f"{entry.link}: the predictions list an image twice.")
+    return _Predictions(ids, labels[order], np.stack(columns, axis=1)[order])
+
+
+def read_judged(entry: Entry) -> Judged:
+    """Read who was right, from the predictions of a finished record.
+
+    Raises:
+        BadInput: If they cannot be read, are of other sources or counts, or define no accuracy.
+    """
+    found = _read(entry)
+    real = protocol_of(entry.record).real
+    try:
+        correct, kept = image_correctness(found.labels, found.proba, real)
     except NotComputable as error:
         raise BadInput(f"{entry.link}: the predictions define no accuracy: {error}") from error
-    except (OSError, KeyError, ValueError, pa.ArrowException) as error:
-        raise BadInput(f"{entry.link}: the predictions cannot be read: {error}.") from error
-    generated = ids if real is None else ids[labels != real]
-    order = np.argsort(generated, kind="stable")
-    sizes = np.maximum(confusion.sum(axis=1, keepdims=True), 1)
-    return Judged(generated[order], kept[order], correct[order], confusion / sizes)
+    generated = found.ids if real is None else found.ids[found.labels != real]
+    return Judged(generated, kept, correct)
+
+
+def read_confusion(entries: Sequence[Entry]) -> NDArray[np.float64] | None:
+    """Mean confusion of several records.
+
+    Returns:
+        Shape (K, K), share of the images of each source (rows) attributed to each source
+        (columns), Real among them; None where predictions define none.
+
+    Raises:
+        BadInput: If predictions cannot be read.
+    """
+    shares = []
+    for entry in entries:
+        found = _read(entry)
+        try:
+            counts = confusion_matrix(found.labels, found.proba, protocol_of(entry.record).real)
+        except NotComputable:
+            return None
+        shares.append(counts / np.maximum(counts.sum(axis=1, keepdims=True), 1))
+    mean: NDArray[np.float64] = np.mean(shares, axis=0)
+    return mean
 
 
 def of_seeds(parts: Sequence[Judged]) -> Judged | None:
@@ -85,7 +119,6 @@ def of_seeds(parts: Sequence[Judged]) -> Judged | None:
         first.ids,
         first.labels,
         np.mean([part.correct for part in parts], axis=0),
-        np.mean([part.confusion for part in parts], axis=0),
     )
 
 
@@ -93,11 +126,11 @@ def of_folds(parts: Sequence[Judged]) -> Judged | None:
     """The union of folds, or None if an image is in two of them."""
     ids = np.concatenate([part.ids for part in parts])
     order = np.argsort(ids, kind="stable")
-    if len(np.unique(ids)) != len(ids):
+    ids = ids[order]
+    if (ids[1:] == ids[:-1]).any():
         return None
     return Judged(
-        ids[order],
+        ids,
         np.concatenate([part.labels for part in parts])[order],
         np.concatenate([part.correct for part in parts])[order],
-        np.mean([part.confusion for part in parts], axis=0),
     )

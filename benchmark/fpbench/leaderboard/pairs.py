@@ -100,16 +100,19 @@ def _randomisation(weighted: Floats, difference: Floats, step: float) -> Floats:
 
 
 def _mcnemar(x: Floats) -> Floats:
-    from scipy.stats import binom
+    # The bare functions: importing scipy.stats takes longer than all of this.
+    from scipy.special import bdtr, gammaln
 
     only = np.rint(x @ (1 - x).T)
     fewer, discordant = np.minimum(only, only.T), only + only.T
     # Few combinations occur among many pairs.
     codes, inverse = np.unique(discordant * (x.shape[1] + 1) + fewer, return_inverse=True)
     n, k = np.divmod(codes, x.shape[1] + 1)
-    p = 2 * binom.cdf(k, n, 0.5)
-    p = np.where(n < _EXACT_BELOW, p, p - binom.pmf(k, n, 0.5))
-    found: Floats = np.minimum(1.0, p)[inverse].reshape(only.shape)
+    p = 2 * bdtr(k, n.astype(np.int64), 0.5)
+    ways = gammaln(n + 1) - gammaln(k + 1) - gammaln(n - k + 1)
+    p = np.where(n < _EXACT_BELOW, p, p - np.exp(ways - n * np.log(2)))
+    # Where the tail underflows, the point probability is still there to be taken from it.
+    found: Floats = np.clip(p, 0.0, 1.0)[inverse].reshape(only.shape)
     return found
 
 

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import TypeVar
 
 from fpbench.errors import BadInput
 from fpbench.leaderboard.collect import Entry, Problem
+from fpbench.leaderboard.combine import combined
 from fpbench.leaderboard.judged import Judged, of_folds, of_seeds, read_judged
 from fpbench.leaderboard.pairs import Pairs
 from fpbench.metrics.score import Score
-from fpbench.metrics.statistics import combine_folds, combine_seeds
 from fpbench.runs.record import CostEntry, MethodEntry, Record, ScoreEntry
 
 HEADLINE = "accuracy"
@@ -201,45 +201,6 @@ def _combined(by_fold: Mapping[int | None, Sequence[Entry]]) -> dict[str, Score]
     records = [scores for seeds in tables for scores in seeds]
     keys = [key for key in records[0] if all(key in scores for scores in records)]
     return {key: combined([[scores[key] for scores in seeds] for seeds in tables]) for key in keys}
-
-
-def combined(tables: Sequence[Sequence[Score]], highest: float = 1.0) -> Score:
-    """One score over seeds (inner) and folds (outer), each end of the interval for itself.
-
-    Intervals near a bound are lopsided: 1.000 [0.996, 1.000]. Both ends are therefore combined
-    apart, as `fpbench.metrics.statistics` combines half-widths, and a score whose every part lies
-    within [0, `highest`] gets an interval that does.
-
-    Args:
-        tables: Scores of the seeds of each fold; a fixed split is one fold.
-        highest: Upper bound of scores that have one.
-    """
-    whole = combine_folds([combine_seeds(seeds) for seeds in tables])
-    if whole.value is None or whole.ci_low is None or whole.ci_high is None:
-        return whole
-    parts = [score for seeds in tables for score in seeds]
-    if len(parts) == 1:
-        return whole
-    if any(score.ci_low is None or score.ci_high is None for score in parts):
-        return replace(whole, ci_low=None, ci_high=None)
-    below, above = (
-        combine_folds([combine_seeds([_mirrored(s, side) for s in seeds]) for seeds in tables])
-        for side in ("low", "high")
-    )
-    low = whole.value - (below.halfwidth or 0.0)
-    high = whole.value + (above.halfwidth or 0.0)
-    ends = [end for s in parts for end in (s.ci_low, s.ci_high) if end is not None]
-    if min(ends) >= 0 and max(ends) <= highest:
-        low, high = max(0.0, low), min(highest, high)
-    return replace(whole, ci_low=min(low, whole.value), ci_high=max(high, whole.value))
-
-
-def _mirrored(score: Score, side: str) -> Score:
-    """The score with the distance to one end of its interval on both sides."""
-    if score.value is None or score.ci_low is None or score.ci_high is None:
-        return score
-    half = max(0.0, score.value - score.ci_low if side == "low" else score.ci_high - score.value)
-    return replace(score, ci_low=score.value - half, ci_high=score.value + half)
 
 
 def _spread(entries: Sequence[Entry]) -> dict[str, tuple[float, float]]:

@@ -31,7 +31,7 @@ def _keys(board: Board) -> list[str]:
 
 
 def cell(value: object) -> str:
-    """A CSV cell that no spreadsheet takes for a formula.
+    """A CSV cell that no spreadsheet takes for a formula; numbers to seven digits.
 
     >>> cell("=1+1"), cell("prnu:wavelet"), cell(-0.5), cell(None)
     ("'=1+1", 'prnu:wavelet', '-0.5', '')
@@ -39,7 +39,7 @@ def cell(value: object) -> str:
     if value is None:
         return ""
     if isinstance(value, int | float):
-        return repr(value)
+        return f"{value:.7g}"
     text = plain(value)
     return f"'{text}" if text[:1] in "=+-@\t\r" and text else text
 
@@ -89,7 +89,10 @@ def _numbers(score: Score | None) -> list[object]:
 
 
 def board_json(board: Board) -> str:
-    """The board with all scores, in the order of ranks."""
+    """The board with all scores, in the order of ranks.
+
+    A score is its value, the ends of its interval, and its chance level.
+    """
     document = {
         "dataset": board.dataset.model_dump(mode="json"),
         "sections": [_section(section) for section in board.sections],
@@ -105,6 +108,11 @@ def board_json(board: Board) -> str:
         ],
     }
     return json.dumps(document, separators=(",", ":"), sort_keys=True) + "\n"
+
+
+def _rounded(value: float | None) -> float | None:
+    """Seven digits; records hold all."""
+    return None if value is None else float(f"{value:.7g}")
 
 
 def _section(section: Section) -> dict[str, Any]:
@@ -127,7 +135,7 @@ def _row(row: Row) -> dict[str, Any]:
         "unranked": row.unranked,
         "seeds": list(row.seeds),
         "scores": {
-            key: [score.value, score.ci_low, score.ci_high, score.n, score.chance]
+            key: [_rounded(x) for x in (score.value, score.ci_low, score.ci_high, score.chance)]
             for key, score in row.scores.items()
             if score.value is not None
         },

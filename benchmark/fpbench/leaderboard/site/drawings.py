@@ -7,35 +7,39 @@ from typing import Any
 
 import numpy as np
 
+from fpbench.leaderboard.judged import read_confusion
 from fpbench.leaderboard.pairs import Pairs
 from fpbench.leaderboard.rows import Row
 from fpbench.leaderboard.structure import Structure
 
-_SEPARATED = 0x8000
-_EXPONENT_STEPS = 1000  # of −log10 p, so p is kept to a quarter of a percent
-_HALFWIDTH_STEPS = 1 / 20_000
+_EXPONENT_STEPS = 200  # of −log10 p: p to one percent, down to 3e-21
+_LARGEST_EXPONENT = 0xFFF
+_HALFWIDTH_STEPS = 4000
+_LARGEST_HALFWIDTH = 0x7FF
 ALPHA = 0.05
 
 
 def confusion_numbers(row: Row) -> list[list[int]] | None:
-    """Thousandths of each source's images (rows) attributed to each source (columns)."""
-    if row.judged is None:
+    """Hundredths of each source's images (rows) attributed to each source (columns)."""
+    confusion = read_confusion(row.entries)
+    if confusion is None:
         return None
-    found: list[list[int]] = np.rint(row.judged.confusion * 1000).astype(int).tolist()
+    found: list[list[int]] = np.rint(confusion * 100).astype(int).tolist()
     return found
 
 
 def structure_numbers(structure: Structure | None) -> dict[str, Any] | None:
     """Correlations in hundredths, the order of the leaves, and the merges of the tree.
 
-    A merge is two nodes and its height in thousandths; leaves are numbered from 0, merges follow.
+    Correlations are the rows of the lower triangle without the diagonal. A merge is two nodes and
+    its height in thousandths; leaves are numbered from 0, merges follow.
     """
     if structure is None:
         return None
     tree = structure.hierarchy
+    hundredths = np.rint(structure.correlations * 100).astype(int)
     return {
-        "names": list(structure.names),
-        "correlations": np.rint(structure.correlations * 100).astype(int).tolist(),
+        "correlations": [line[:k].tolist() for k, line in enumerate(hundredths)][1:],
         "order": tree.order.tolist(),
         "merges": [
             [int(step[0]), int(step[1]), round(float(step[2]) * 1000)] for step in tree.linkage
@@ -44,17 +48,16 @@ def structure_numbers(structure: Structure | None) -> dict[str, Any] | None:
 
 
 def packed_pairs(pairs: Pairs) -> str:
-    """All pairs in base64: 4 bytes each, of the upper triangle row by row, little-endian.
+    """All pairs in base64: 3 bytes each, of the upper triangle row by row, little-endian.
 
-    The first two bytes are 1000·(−log10 p) of the corrected p-value; the second two hold the half
-    95 % interval of the difference in steps of 1/20000, and in their highest bit whether the pair
-    is separated.
+    The lowest 12 bits are 200·(−log10 p) of the corrected p-value, the next 11 the half 95 %
+    interval of the difference in steps of 1/4000, the highest whether the pair is separated.
     """
     upper = np.triu_indices(len(pairs.p_value), 1)
-    p = np.maximum(pairs.corrected[upper], 1e-65)
-    exponent = np.minimum(np.rint(-np.log10(p) * _EXPONENT_STEPS), 0xFFFF).astype("<u2")
-    half = np.rint(pairs.halfwidth[upper] / _HALFWIDTH_STEPS)
-    half = np.minimum(half, _SEPARATED - 1).astype("<u2")
-    half |= np.where(pairs.corrected[upper] <= ALPHA, _SEPARATED, 0).astype("<u2")
-    packed = np.stack([exponent, half], axis=1)
-    return b64encode(packed.tobytes()).decode("ascii")
+    p = np.maximum(pairs.corrected[upper], 1e-300)
+    exponent = np.minimum(np.rint(-np.log10(p) * _EXPONENT_STEPS), _LARGEST_EXPONENT)
+    half = np.minimum(np.rint(pairs.halfwidth[upper] * _HALFWIDTH_STEPS), _LARGEST_HALFWIDTH)
+    packed = exponent.astype(np.uint32) | half.astype(np.uint32) << 12
+    packed |= (pairs.corrected[upper] <= ALPHA).astype(np.uint32) << 23
+    octets = packed.astype("<u4").view(np.uint8).reshape(-1, 4)[:, :3]
+    return b64encode(octets.tobytes()).decode("ascii")

@@ -76,6 +76,16 @@ def dataset_page(board: Board) -> str:
     return f"datasets/{board.folder}.html"
 
 
+def group_class(group: c.Group) -> str:
+    """Class of a group's cells: short, because every cell bears it.
+
+    >>> group_class(c.BAGS), group_class(COST_GROUP)
+    ('g1', 'g5')
+    """
+    keys = [known.key for known in c.GROUPS]
+    return f"g{[*keys, 'other', COST_GROUP.key].index(group.key)}"
+
+
 def tables(board: Board) -> list[Table]:
     """The sections of a board."""
     made = []
@@ -178,6 +188,7 @@ def board_data(board: Board, pictures: dict[str, Path]) -> dict[str, Any]:
     """
     return {
         "sources": [plain(source.name) for source in board.dataset.sources],
+        "generators": [plain(s.name) for s in board.dataset.sources if s.family != "Real"],
         "sections": [_section_data(board, section, pictures) for section in board.sections],
     }
 

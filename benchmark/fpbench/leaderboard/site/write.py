@@ -54,7 +54,11 @@ def environment() -> Environment:
         lstrip_blocks=True,
     )
     made.globals.update(
-        web_link=web_link, value_text=value_text, statuses=STATUSES, has_value=has_value
+        web_link=web_link,
+        value_text=value_text,
+        statuses=STATUSES,
+        has_value=has_value,
+        group_class=pages.group_class,
     )
     made.policies["json.dumps_kwargs"] = {"sort_keys": True, "separators": (",", ":")}
     return made

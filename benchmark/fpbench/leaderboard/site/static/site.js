@@ -117,7 +117,7 @@
     function show() {
       boxes.forEach(function (box) {
         all("table", place).forEach(function (table) {
-          table.classList.toggle("off-" + box.dataset.group, !box.checked);
+          table.classList.toggle("off" + box.dataset.group, !box.checked);
         });
       });
     }
@@ -136,21 +136,21 @@
     var raw = window.atob(text);
     var bytes = new Uint8Array(raw.length);
     for (var i = 0; i < raw.length; i += 1) bytes[i] = raw.charCodeAt(i);
-    return new DataView(bytes.buffer);
+    return bytes;
   }
 
   function pairOf(section, first, second) {
     var a = section.paired.indexOf(first), b = section.paired.indexOf(second);
     if (a < 0 || b < 0 || a === b || !section.pairs) return null;
-    section.view = section.view || unpack(section.pairs);
+    section.bytes = section.bytes || unpack(section.pairs);
     var low = Math.min(a, b), high = Math.max(a, b), count = section.paired.length;
-    var place = low * count - (low * (low + 1)) / 2 + (high - low - 1);
-    var exponent = section.view.getUint16(4 * place, true);
-    var half = section.view.getUint16(4 * place + 2, true);
+    var place = 3 * (low * count - (low * (low + 1)) / 2 + (high - low - 1));
+    var bits = section.bytes[place] | (section.bytes[place + 1] << 8) | (section.bytes[place + 2] << 16);
+    var exponent = bits & 0xfff;
     return {
-      p: Math.pow(10, -exponent / 1000),
-      halfwidth: (half & 0x7fff) / 20000,
-      separated: Boolean(half & 0x8000),
+      p: (exponent === 0xfff ? "below " : "") + probability(Math.pow(10, -exponent / 200)),
+      halfwidth: ((bits >> 12) & 0x7ff) / 4000,
+      separated: Boolean(bits & 0x800000),
       pairs: (count * (count - 1)) / 2
     };
   }
@@ -201,8 +201,8 @@
       var ends = [gap - found.halfwidth, gap + found.halfwidth];
       return one_.label + " has " + (gap >= 0 ? "a higher" : "a lower") + " accuracy than " +
         other.label + ": " + (gap >= 0 ? "+" : "−") + Math.abs(gap).toFixed(3) + " [" +
-        ends[0].toFixed(3) + ", " + ends[1].toFixed(3) + "]. Paired test on the same images: p = " +
-        probability(found.p) + ", corrected by Holm for all " + found.pairs + " pairs of this section. " +
+        ends[0].toFixed(3) + ", " + ends[1].toFixed(3) + "]. Paired test on the same images: p " +
+        (found.p.indexOf("below") < 0 ? "= " : "") + found.p + ", corrected by Holm for all " + found.pairs + " pairs of this section. " +
         (found.separated ? "The test separates them." : "The test cannot separate them: they tie.");
     }
     function sideBySide(board, section, a, b) {
@@ -260,16 +260,16 @@
     return make("div", { class: "scroll", role: "region", tabindex: "0", "aria-label": caption }, [table]);
   }
 
-  function tree(structure) {
-    var count = structure.names.length, step = 24, width = 560, left = 20;
-    var longest = Math.max.apply(null, structure.names.map(function (name) { return name.length; }));
+  function tree(structure, names) {
+    var count = names.length, step = 24, width = 560, left = 20;
+    var longest = Math.max.apply(null, names.map(function (name) { return name.length; }));
     var right = Math.min(260, 16 + longest * 8); // room for the names, about 8 units a letter
     var height = count * step + 40;
     var top_ = Math.max.apply(null, structure.merges.map(function (m) { return m[2]; })) || 1;
     var x = function (value) { return left + ((top_ - value) / top_) * (width - left - right); };
     var nodes = [], words = [];
     structure.order.forEach(function (leaf, position) {
-      nodes[leaf] = { x: x(0), y: 14 + position * step, name: structure.names[leaf] };
+      nodes[leaf] = { x: x(0), y: 14 + position * step, name: names[leaf] };
     });
     var drawing = make("svg", { class: "tree", viewBox: "0 0 " + width + " " + height, role: "img" });
     var title = make("title");
@@ -283,7 +283,7 @@
     title.textContent = "Tree of sources by 1 − correlation of their fingerprints: " + words.join("; ");
     structure.order.forEach(function (leaf) {
       drawing.appendChild(make("text", { x: String(x(0) + 6), y: String(nodes[leaf].y + 4) },
-        [structure.names[leaf]]));
+        [names[leaf]]));
     });
     [0, top_ / 2, top_].forEach(function (value) {
       drawing.appendChild(make("text", { class: "axis", x: String(x(value)), y: String(height - 8),
@@ -319,14 +319,17 @@
           make("h3", {}, ["Confusion"]),
           make("p", { class: "note" }, ["Share of each source's test images (rows) attributed to each source (columns)."]),
           matrix("Confusion of " + row.label, data.sources, data.sources, row.confusion,
-            function (n) { return (n / 1000).toFixed(2); }, function (n) { return n / 1000; })
+            function (n) { return (n / 100).toFixed(2); }, function (n) { return n / 100; })
         ]));
       }
       if (row.structure) {
         var order = row.structure.order;
-        var names = order.map(function (k) { return row.structure.names[k]; });
+        var names = order.map(function (k) { return data.generators[k]; });
+        var lower = row.structure.correlations;
         var values = order.map(function (i) {
-          return order.map(function (j) { return row.structure.correlations[i][j]; });
+          return order.map(function (j) {
+            return i === j ? 100 : lower[Math.max(i, j) - 1][Math.min(i, j)];
+          });
         });
         pair.appendChild(make("div", {}, [
           make("h3", {}, ["Correlation of fingerprints"]),
@@ -337,7 +340,7 @@
         pair.appendChild(make("div", {}, [
           make("h3", {}, ["Which sources are alike"]),
           make("p", { class: "note" }, ["Average linkage on 1 − correlation: sources that join further right are more alike."]),
-          tree(row.structure)
+          tree(row.structure, data.generators)
         ]));
       }
       Object.keys(row.pictures || {}).forEach(function (kind) {
