@@ -71,7 +71,36 @@
     });
     var fragment = document.createDocumentFragment();
     keyed.forEach(function (item) { fragment.appendChild(item.row); });
+    limit(table, keyed.map(function (item) { return item.row; }));
     body.appendChild(fragment);
+  }
+
+  /* Long boards show their first rows, in whatever order, until all are asked for: a reader does
+     not wait for five hundred rows to be laid out. */
+  var FIRST = 200;
+
+  function limit(table, rows) {
+    var button = table.moreButton;
+    if (!button) return;
+    var shown = 0;
+    rows.forEach(function (row) {
+      if (!row.hidden) shown += 1;
+      row.classList.toggle("beyond", !table.showsAll && shown > FIRST);
+    });
+    button.hidden = table.showsAll || shown <= FIRST;
+    button.textContent = "Show all " + shown + " rows";
+  }
+
+  function setUpLimit(table) {
+    var rows = Array.prototype.slice.call(table.tBodies[0].rows);
+    if (rows.length <= FIRST) return;
+    table.moreButton = make("button", { type: "button", class: "more" });
+    table.parentElement.insertAdjacentElement("afterend", table.moreButton);
+    table.moreButton.addEventListener("click", function () {
+      table.showsAll = true;
+      limit(table, Array.prototype.slice.call(table.tBodies[0].rows));
+    });
+    limit(table, rows);
   }
 
   function setUpSorting(table) {
@@ -112,7 +141,10 @@
         var part = item.row.closest("[data-section]");
         if (keep && !(part && part.hidden)) shown += 1;
       });
-      status.textContent = shown + " of " + rows.length + " rows shown";
+      all("table", place.tagName === "TABLE" ? place.parentElement : place).forEach(function (table) {
+        limit(table, Array.prototype.slice.call(table.tBodies[0].rows));
+      });
+      status.textContent = shown + " of " + rows.length + " rows";
     }
     function show() {
       boxes.forEach(function (box) {
@@ -372,6 +404,7 @@
 
   setUpTheme();
   all("table.board").forEach(setUpSorting);
+  all("table.board").forEach(setUpLimit);
   all(".filters").forEach(setUpFilters);
   setUpCopying();
   var embedded = one("#data");
