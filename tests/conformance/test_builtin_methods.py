@@ -1,7 +1,5 @@
 """The built-in methods pass the checks that every method must pass."""
 
-from collections.abc import Iterator
-
 import pytest
 
 from fpbench import registry
@@ -17,8 +15,8 @@ VARIANTS = [
 ]
 
 
-def _named(cases: list[tuple[str, str]]) -> Iterator[object]:
-    return (pytest.param(*case, id=":".join(case)) for case in cases)
+def _named(cases: list[tuple[str, str]]) -> list[object]:
+    return [pytest.param(*case, id=":".join(case)) for case in cases]
 
 
 def _require_no_fault(name: str, variant: str, *, thorough: bool) -> None:

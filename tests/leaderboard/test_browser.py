@@ -174,9 +174,9 @@ def test_long_boards_show_their_first_rows_until_all_are_asked_for(
     assert len(browser.texts(rows)) == 200
     assert browser.texts(rows)[0].startswith("best")
     browser.one(".filters input[type=search]").send_keys("copy 29")
-    assert browser.texts("[data-section=section-1] tbody th a") == [
-        "copy 29", *(f"copy {k}" for k in range(290, 300))
-    ]  # fmt: skip
+    # Each word is looked for by itself, so "copy 129" is found too.
+    found = [f"copy {k}" for k in range(300) if "29" in str(k)]
+    assert browser.texts("[data-section=section-1] tbody th a") == found
     assert not button.is_displayed()
     browser.one(".filters input[type=search]").clear()
     browser.one(".filters input[type=search]").send_keys(" ")

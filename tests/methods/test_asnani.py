@@ -181,6 +181,9 @@ def test_design_table_and_scores_by_hand() -> None:
     scores = score_design({"up": up, "loss": np.ones((5, 1))}, table, test)
     # Of a, a, b, c: named nearest, deconv, deconv, and a value that training had not.
     assert (scores["up"].accuracy, scores["up"].majority, scores["up"].n) == (0.5, 0.25, 4)
+    # nearest: one of two; deconv: one of one; the value that training had not: none.
+    assert scores["up"].balanced == pytest.approx((0.5 + 1 + 0) / 3)
+    assert scores["up"].chance == pytest.approx(1 / 3)
     assert (scores["loss"].accuracy, scores["loss"].majority, scores["loss"].n) == (1.0, 1.0, 2)
     with pytest.raises(ValueError, match=r"'up' have shape \(5, 3\); \(5, 2\)"):
         score_design({"up": np.zeros((5, 3))}, table, test)

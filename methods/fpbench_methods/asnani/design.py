@@ -85,11 +85,16 @@ class DesignScore:
     Attributes:
         accuracy: Share of images whose value was named.
         majority: What naming the majority value of training would have reached on them.
+        balanced: Mean over the stated values of the share of their images whose value was named;
+            training weighs values equally, so this is what it aims at.
+        chance: What naming any one value would have reached there: one over the stated values.
         n: Images whose source states the attribute.
     """
 
     accuracy: float
     majority: float
+    balanced: float
+    chance: float
     n: int
 
 
@@ -127,6 +132,10 @@ def score_design(
         scores[attribute] = DesignScore(
             accuracy=float((named == truth).mean()),
             majority=float((truth == table.majority[attribute]).mean()),
+            balanced=float(
+                np.mean([(named == truth)[truth == v].mean() for v in np.unique(truth)])
+            ),
+            chance=1 / len(np.unique(truth)),
             n=int(chosen.sum()),
         )
     return scores

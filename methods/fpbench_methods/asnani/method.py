@@ -26,7 +26,7 @@ _WIDTHS: dict[Budget, int] = {"smoke": 8, "small": 16, "full": 64}
 _DEPTHS: dict[Budget, int] = {"smoke": 5, "small": 9, "full": 17}
 _EPOCHS: dict[str, dict[Budget, int]] = {
     "attribution": {"smoke": 2, "small": 12},
-    "parsing": {"smoke": 1, "small": 8, "full": 20},
+    "parsing": {"smoke": 1, "small": 14, "full": 20},
 }
 _RATES: dict[Budget, float] = {"smoke": 1e-3, "small": 1e-3, "full": 1e-4}
 _BATCHES: dict[Budget, int] = {"smoke": 32, "small": 16, "full": 16}
