@@ -11,9 +11,10 @@ import numpy as np
 import pytest
 
 from fpbench.datasets.audit import audit
-from fpbench.datasets.audit_text import as_markdown, as_text, write_into
+from fpbench.datasets.audit_text import as_markdown, as_text, write_into, write_into_card
 from fpbench.datasets.build import build
 from fpbench.datasets.load import load
+from fpbench.errors import BadInput
 
 Save = Callable[..., None]
 Make = Callable[..., np.ndarray]
@@ -108,3 +109,26 @@ def test_nothing_planted_is_nothing_found() -> None:
     report = audit("gm-synthetic:none")
     shortcut = report.document["shortcut"]
     assert shortcut["ci_low"] <= shortcut["chance"] <= shortcut["ci_high"]
+
+
+def test_a_card_without_images_takes_the_report_of_what_was_built(
+    tiny_card: Path, tmp_path: Path
+) -> None:
+    more = tiny_card / "recipe-more.yaml"
+    more.write_text((tiny_card / "recipe.yaml").read_text("utf-8") + "# the same\n", "utf-8")
+    first = build(tiny_card, tmp_path / "first")
+    second = build(tiny_card, tmp_path / "second", recipe_file=more.name)
+    report = audit(str(second))
+    for _ in range(2):
+        written = write_into_card(report, second, tiny_card)
+    write_into_card(audit(str(first)), first, tiny_card)
+    assert [path.name for path in written] == ["audit-more.json", "README.md"]
+    assert json.loads(written[0].read_text("utf-8")) == report.document
+    assert (tiny_card / "audit.json").is_file() and not (tiny_card / "manifest.json").exists()
+    page = (tiny_card / "README.md").read_text("utf-8")
+    for heading, word in (("Audit", "of"), ("Sources as built", "from")):
+        assert page.count(f"## {heading}\n") == 1
+        assert page.count(f"## {heading} {word} `recipe-more.yaml`\n") == 1
+    more.unlink()
+    with pytest.raises(BadInput, match="from no recipe that is in"):
+        write_into_card(report, second, tiny_card)

@@ -110,8 +110,12 @@ def show_dataset(name: str, as_json: bool) -> None:
 @click.option("--out", type=click.Path(path_type=Path), default=None,
               help="Folder of the built dataset; by default ./NAME.")  # fmt: skip
 @click.option("--source", "sources", multiple=True, help="Only this source; may be repeated.")
+@click.option("--recipe", "recipe_file", default="recipe.yaml", show_default=True, metavar="FILE",
+              help="Another recipe of the same card, e.g. recipe-two.yaml.")  # fmt: skip
 @click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:N.")
-def build_dataset(name: str, out: Path | None, sources: tuple[str, ...], device: str) -> None:
+def build_dataset(
+    name: str, out: Path | None, sources: tuple[str, ...], recipe_file: str, device: str
+) -> None:
     """Build a dataset from its recipe: train, sample, write, check. Resumes after a kill."""
     from fpbench.cli.progress import progress_bars
     from fpbench.compute.device import pick_device
@@ -121,7 +125,12 @@ def build_dataset(name: str, out: Path | None, sources: tuple[str, ...], device:
     target = Path(folder.name) if out is None else out
     with progress_bars(f"build {folder.name}") as progress:
         built = build(
-            folder, target, sources=sources or None, device=pick_device(device), progress=progress
+            folder,
+            target,
+            sources=sources or None,
+            recipe_file=recipe_file,
+            device=pick_device(device),
+            progress=progress,
         )
     click.echo(f"built    {built}")
     click.echo(f"run      fpbench run --method prnu --dataset {built}")
@@ -130,18 +139,26 @@ def build_dataset(name: str, out: Path | None, sources: tuple[str, ...], device:
 @data.command("audit")
 @click.argument("name")
 @click.option("--write", is_flag=True, help="Write audit.json and the card's section into it.")
+@click.option(
+    "--card",
+    type=click.Path(exists=True, file_okay=False, path_type=Path),
+    default=None,
+    help="Write them into this card instead, whose images are kept elsewhere.",
+)
 @click.option("--offline", is_flag=True, help="Never ask the Hub.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
-def audit_dataset(name: str, write: bool, offline: bool, as_json: bool) -> None:
+def audit_dataset(name: str, write: bool, card: Path | None, offline: bool, as_json: bool) -> None:
     """Distrust a dataset: duplicates, codec history, clipping, and what a shortcut reaches."""
     from fpbench.cli.progress import progress_bars
     from fpbench.datasets.audit import audit
-    from fpbench.datasets.audit_text import as_text, write_into
+    from fpbench.datasets.audit_text import as_text, write_into, write_into_card
 
     with progress_bars(f"audit {name}") as progress:
         report = audit(name, offline=offline, progress=progress)
     if write:
         write_into(report, _card_folder(name))
+    if card is not None:
+        write_into_card(report, Path(name), card)
     click.echo(json.dumps(report.document, indent=2) if as_json else as_text(report), nl=as_json)
 
 

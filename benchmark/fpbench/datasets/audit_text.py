@@ -5,8 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from fpbench.datasets.card_text import put_section
-from fpbench.datasets.layout import AUDIT, write_json
+from fpbench.datasets.card_text import get_section, put_section
+from fpbench.datasets.layout import AUDIT, README, RECIPE, write_json
+from fpbench.errors import BadInput
 
 if TYPE_CHECKING:
     from fpbench.datasets.audit import AuditReport
@@ -113,3 +114,49 @@ def write_into(report: AuditReport, folder: Path) -> None:
     """
     write_json(folder / AUDIT, report.document)
     put_section(folder, "audit", f"## Audit\n\n{as_markdown(report)}")
+
+
+def write_into_card(report: AuditReport, built: Path, card: Path) -> list[Path]:
+    """Write what was built and audited into a card whose images are kept elsewhere.
+
+    The card may have several recipes. The one that `built` was built from names the report:
+    ``audit.json`` for recipe.yaml, ``audit-two.json`` for recipe-two.yaml, each with its sections
+    of README.md, which are replaced where they are there already.
+
+    Args:
+        report: The audit of `built`.
+        built: Folder of the built dataset.
+        card: Folder of the card.
+
+    Returns:
+        The files written.
+
+    Raises:
+        BadInput: If `built` was built from no recipe that is in the card today.
+    """
+    recipe = _recipe_of(built, card)
+    suffix = recipe.stem.removeprefix(Path(RECIPE).stem)
+    name = f"`{recipe.name}`" if suffix else ""
+    report_file = card / f"{Path(AUDIT).stem}{suffix}.json"
+    write_json(report_file, report.document)
+    sources = get_section(built, "sources")
+    if sources:
+        heading, _, body = sources.partition("\n")
+        put_section(card, f"sources{suffix}", f"{heading}{' from ' * bool(name)}{name}\n{body}")
+    put_section(
+        card, f"audit{suffix}", f"## Audit{' of ' * bool(name)}{name}\n\n{as_markdown(report)}"
+    )
+    return [report_file, card / README]
+
+
+def _recipe_of(built: Path, card: Path) -> Path:
+    """The recipe of a card that a dataset was built from."""
+    if (built / RECIPE).is_file():
+        wanted = (built / RECIPE).read_bytes()
+        for path in sorted(card.glob(f"{Path(RECIPE).stem}*.yaml")):
+            if path.read_bytes() == wanted:
+                return path
+    raise BadInput(
+        f"{built} was built from no recipe that is in {card} today; build it again with "
+        f"`fpbench data build {card}` and, for another recipe of the card, --recipe FILE."
+    )

@@ -103,6 +103,9 @@ def build(
         BadInput: If the recipe is wrong, an origin cannot be had, or the disk is full.
     """
     card = card_folder(name_or_folder)
+    if not (card / recipe_file).is_file():
+        there = ", ".join(path.name for path in sorted(card.glob("recipe*.yaml")))
+        raise BadInput(f"The card {card} has no recipe {recipe_file!r}, only {there}.")
     recipe = read_recipe(card, recipe_file)
     if recipe.real is None:
         raise BadInput(f"Dataset {recipe.name!r} is made on the fly; there is nothing to build.")

@@ -34,6 +34,14 @@ def put_section(folder: Path, key: str, text: str) -> None:
         temporary.write_text(page, "utf-8")
 
 
+def get_section(folder: Path, key: str) -> str:
+    """The text of a section of README.md that `put_section` wrote, or "" if there is none."""
+    path = folder / README
+    page = path.read_text("utf-8") if path.is_file() else ""
+    rest = page.partition(f"<!-- {key}: begin -->")[2]
+    return rest.partition(f"<!-- {key}: end -->")[0].strip()
+
+
 def sources_section(
     recipe: Recipe, entries: Mapping[str, SourceEntry], manifest: Mapping[str, Any]
 ) -> str:
