@@ -84,6 +84,7 @@ def write_run(
     params: dict[str, Any] | None = None,
     prefix: str = "t",
     shortcut: float | None = None,
+    limits: dict[str, Any] | None = None,
 ) -> Path:
     """Write the folder of one run and return its record's path."""
     folder.mkdir(parents=True, exist_ok=True)
@@ -109,7 +110,7 @@ def write_run(
         protocol=ProtocolEntry(
             budget=budget, seed=seed, fold=fold, folds=folds, unit="image",  # type: ignore[arg-type]
             control=control, classifier="own", embedding_dimension=64,  # type: ignore[arg-type]
-            fdr_samples=TEST, fdr_dimensions=2, scoring=1,
+            fdr_samples=TEST, fdr_dimensions=2, scoring=1, **(limits or {}),
         ),
         cost=CostEntry(
             fit_seconds=1.5, inference_seconds=0.5, images_per_second=192.0, total_seconds=4.0,

@@ -6,12 +6,16 @@ from typing import Any
 
 import numpy as np
 import pytest
+import yaml
 from markdown_it import MarkdownIt
 
 from fpbench.leaderboard.build import build, make_files, read_leaderboards
 from fpbench.leaderboard.combine import combined
+from fpbench.leaderboard.structure import design_of
 from fpbench.metrics.score import Score
 from fpbench.metrics.statistics import combine_folds, combine_seeds, mcnemar
+from fpbench.registry import card_folders
+from fpbench.runs.record import DatasetEntry, SourceEntry
 
 
 def section(root: Path, position: int = 0) -> Any:
@@ -288,3 +292,27 @@ def test_even_intervals_are_combined_as_the_statistics_do(seed: int) -> None:
             (expected.value, expected.ci_low, expected.ci_high)
         )
         assert (found.n, found.chance) == (expected.n, expected.chance)
+
+
+def test_design_is_that_of_the_card() -> None:
+    folder = card_folders()["gm-ffhq"]
+    stated = yaml.safe_load((folder / "sources.yaml").read_text("utf-8"))
+    names = [name for name, entry in stated.items() if entry["family"] != "Real"]
+    entries = [
+        SourceEntry(
+            name=name, family=stated[name]["family"] if name in stated else "Real",
+            architecture="x", train=1, validation=1, test=1,
+        )
+        for name in ["real", *names]
+    ]  # fmt: skip
+    dataset = DatasetEntry(
+        name="gm-ffhq", revision="1", content_hash="0" * 64, image_size=(32, 32),
+        reference=1, sources=entries,
+    )  # fmt: skip
+    design = design_of(dataset)
+    assert list(design)[:3] == ["family", "upsampling", "nonlinearity"]
+    for choice, values in design.items():
+        for name, value in zip(names, values, strict=True):
+            entry = stated[name]
+            fact = entry["design"].get(choice) if choice != "family" else {"value": entry["family"]}
+            assert value == (None if fact is None else str(fact["value"])), (choice, name)

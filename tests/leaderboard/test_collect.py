@@ -78,6 +78,21 @@ def test_unknown_field(broken: Any) -> None:
     assert "surprise: Extra inputs" in broken(lambda path: edit(path, surprise=1))
 
 
+def test_ablation_of_the_same_method(root: Path, add: Any) -> None:
+    add(method="prnu")
+    limited = add(method="prnu", limits={"train_images": 20})
+    collection = collect(root)
+    assert [entry.record.protocol.train_images for entry in collection.entries] == [None]
+    (problem,) = collection.problems
+    assert problem.where == limited.relative_to(root).as_posix()
+    assert "of an ablation (train images: 20), which is never ranked" in problem.message
+
+
+def test_limit_changed_after_the_run(broken: Any) -> None:
+    found = broken(lambda path: edit(path, protocol__train_images=20))
+    assert "a field was changed after the run" in found
+
+
 def test_newer_schema(broken: Any) -> None:
     found = broken(lambda path: edit(path, schema_version=99))
     assert "schema version 99" in found

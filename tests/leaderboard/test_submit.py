@@ -14,6 +14,7 @@ from fpbench.leaderboard.build import build
 from fpbench.leaderboard.check import check
 from fpbench.leaderboard.methodcard import read_card
 from fpbench.leaderboard.submit import find_records, prepare, write
+from fpbench.leaderboard.verify import verify
 
 
 def test_submitted_run_stands_on_the_board_and_passes_the_check(root: Path, make_run: Any) -> None:
@@ -60,6 +61,25 @@ def test_scores_that_do_not_follow_are_refused(root: Path, make_run: Any) -> Non
 def test_failed_runs_are_refused(root: Path, make_run: Any) -> None:
     with pytest.raises(BadInput, match="failed job"):
         prepare(make_run(method="prnu", status="failed", reason="it broke"), root)
+
+
+@pytest.mark.parametrize(
+    ("limits", "told"),
+    [
+        ({"train_images": 20}, "train images: 20"),
+        ({"reference_images": 30}, "reference images: 30"),
+        ({"bag_sizes": (1, 5)}, "bag sizes: 1, 5"),
+    ],
+)
+def test_ablations_are_never_ranked(
+    root: Path, make_run: Any, limits: dict[str, Any], told: str
+) -> None:
+    run = make_run(method="prnu", limits=limits)
+    with pytest.raises(BadInput, match="of an ablation") as refused:
+        prepare(run, root)
+    assert f"({told}), which is never ranked" in str(refused.value)
+    # What it claims is true all the same, and can be followed.
+    assert verify(run, rerun=False).outcome == "bitwise"
 
 
 def test_declined_runs_are_taken(root: Path, make_run: Any) -> None:

@@ -13,7 +13,7 @@ import numpy as np
 from fpbench.errors import BadInput
 from fpbench.leaderboard.layout import artifact_path, evidence_folder
 from fpbench.runs.artifacts import Evidence, read_evidence
-from fpbench.runs.job import JobSpec
+from fpbench.runs.job import LIMITS, JobSpec
 from fpbench.runs.record import Record, ScoreEntry
 from fpbench.runs.scoring import Protocol, compute_scores, score_entries
 
@@ -77,6 +77,11 @@ def spec_of(record: Record, location: str = "") -> JobSpec:
         control=record.protocol.control,
         scoring=record.protocol.scoring,
         location=location,
+        train_images=record.protocol.train_images,
+        reference_images=record.protocol.reference_images,
+        bag_sizes=record.protocol.bag_sizes,
+        fingerprint_bags=record.protocol.fingerprint_bags,
+        fingerprint_bag_size=record.protocol.fingerprint_bag_size,
     )
 
 
@@ -102,6 +107,25 @@ def check_job(record: Record, path: Path) -> None:
         raise BadInput(
             f"{path}: the job {record.job} does not follow from the record's method, dataset and "
             f"protocol, which give {expected}; a field was changed after the run."
+        )
+
+
+def check_unlimited(record: Record, path: Path) -> None:
+    """Check that the job was given everything, as every row of a board must be.
+
+    Raises:
+        BadInput: If one of `fpbench.runs.job.LIMITS` is set: the record is of an ablation.
+    """
+    told = []
+    for name in LIMITS:
+        limit = getattr(record.protocol, name)
+        if limit is not None:
+            shown = ", ".join(map(str, limit)) if isinstance(limit, tuple) else str(limit)
+            told.append(f"{name.replace('_', ' ')}: {shown}")
+    if told:
+        raise BadInput(
+            f"{path} is of an ablation ({'; '.join(told)}), which is never ranked; a board takes "
+            "only jobs without limits, as `fpbench run` makes them."
         )
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from fpbench.errors import BadInput
-from fpbench.leaderboard.claims import check_files, check_job
+from fpbench.leaderboard.claims import check_files, check_job, check_unlimited
 from fpbench.leaderboard.layout import (
     CARD,
     FIGURES,
@@ -80,8 +80,8 @@ def collect(root: Path) -> Collection:
     """Read all records below ``root/results``.
 
     Records are left out, each with a `Problem`, if they are malformed, lie in a place that is not
-    theirs, name files that are missing or changed, claim a job that another record claims, or
-    are of a method whose name two packages claim.
+    theirs, are of an ablation, name files that are missing or changed, claim a job that another
+    record claims, or are of a method whose name two packages claim.
 
     Raises:
         BadInput: If `root` is no folder.
@@ -134,6 +134,7 @@ def _placed(root: Path, path: Path) -> Record:
             "`fpbench submit`, which does."
         )
     check_job(record, path)
+    check_unlimited(record, path)
     if record.status == "failed":
         raise BadInput(f"{path} is of a failed job, which is no result: {record.reason}")
     if record.status == "done":

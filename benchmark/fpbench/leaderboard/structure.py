@@ -2,28 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from fpbench.datasets.card import read_sources
+from fpbench.datasets.card import as_source, read_sources
 from fpbench.datasets.layout import SOURCES
 from fpbench.errors import BadInput
+from fpbench.images import Source
 from fpbench.leaderboard.layout import artifact_path
 from fpbench.leaderboard.rows import Row
-from fpbench.metrics.alignment import Alignment, align_clusters, correct_for_attributes
+from fpbench.metrics.alignment import Alignment
 from fpbench.metrics.score import NotComputable
 from fpbench.metrics.structure import Hierarchy, cluster_sources, similarity_distance
 from fpbench.registry import card_folders
 from fpbench.runs.record import DatasetEntry
+from fpbench.runs.structure import FAMILY, align_tree, attributes_of
 
-FAMILY = "family"
 CHOICES = ("upsampling", "nonlinearity", "normalisation", "downsampling", "skip", "loss")
 """Design choices in the order of ManiFPT's Table 5."""
 
 _PERMUTATIONS = 2000
+"""Fewer than a run's own ``structure.json`` takes: a board aligns many rows in a few seconds."""
 
 
 @dataclass(frozen=True)
@@ -34,44 +35,48 @@ class Structure:
         names: Names of the M generators.
         correlations: Shape (M, M), of their fingerprints, mean over the row's records.
         hierarchy: Average linkage on 1 − correlation.
-        alignments: Agreement of the cut tree with each attribute that is known.
     """
 
     names: tuple[str, ...]
     correlations: NDArray[np.float64]
     hierarchy: Hierarchy
-    alignments: tuple[Alignment, ...] = ()
 
 
 def design_of(dataset: DatasetEntry) -> dict[str, tuple[str | None, ...]]:
     """Values of each attribute for the generators of a dataset, None where unknown.
 
     The family stands in the record; design choices in the dataset's card, where it is known here.
+    Choices of ManiFPT's Table 5 come first, in its order.
     """
-    generators = [source for source in dataset.sources if source.family != "Real"]
-    design: dict[str, tuple[str | None, ...]] = {
-        FAMILY: tuple(source.family for source in generators)
-    }
+    known = _card_sources(dataset)
+    generators = [
+        Source(
+            source.name,
+            source.family,
+            source.architecture,
+            known[source.name].design if source.name in known else {},
+        )
+        for source in dataset.sources
+        if source.family != "Real"
+    ]
+    found = attributes_of(generators)
+    ordered = [choice for choice in (FAMILY, *CHOICES) if choice in found]
+    return {choice: found[choice] for choice in dict.fromkeys([*ordered, *found])}
+
+
+def _card_sources(dataset: DatasetEntry) -> dict[str, Source]:
     folder = card_folders().get(dataset.name.partition(":")[0])
     if folder is None or not (folder / SOURCES).is_file():
-        return design
+        return {}
     try:
-        known = read_sources(folder)
+        return {name: as_source(name, entry) for name, entry in read_sources(folder).items()}
     except BadInput:
         # A broken card is reported by `fpbench data`; here its facts are merely not known.
-        return design
-    for choice in CHOICES:
-        facts = [
-            known[source.name].design.get(choice) if source.name in known else None
-            for source in generators
-        ]
-        if any(fact is not None for fact in facts):
-            design[choice] = tuple(None if fact is None else fact.value for fact in facts)
-    return design
+        return {}
 
 
 def read_structure(row: Row, dataset: DatasetEntry) -> Structure | None:
-    """Correlations and tree of a row's sources, without alignments.
+    """Correlations and tree of a row's sources.
 
     Returns:
         None where a record defines none, e.g. because a fingerprint is constant.
@@ -98,30 +103,11 @@ def read_structure(row: Row, dataset: DatasetEntry) -> Structure | None:
     return Structure(names, mean, hierarchy)
 
 
-def aligned(
-    structure: Structure, design: Mapping[str, Sequence[str | None]]
-) -> tuple[Alignment, ...]:
-    """Agreement of a row's clusters with each attribute, p-values corrected by Holm over them.
+def aligned(structure: Structure, design: dict[str, tuple[str | None, ...]]) -> list[Alignment]:
+    """Agreement of a row's clusters with each attribute, found as in a run's ``structure.json``.
 
-    For each attribute the sources with a known value are clustered into as many groups as it has
-    values.
+    Args:
+        structure: Of the row.
+        design: Of `design_of`.
     """
-    families = design.get(FAMILY)
-    found = []
-    for attribute, values in design.items():
-        known = [k for k, value in enumerate(values) if value is not None]
-        categories = len({values[k] for k in known})
-        clusters = np.zeros(len(values), np.int64)
-        if 2 <= categories < len(known):
-            part = structure.correlations[np.ix_(known, known)]
-            clusters[known] = cluster_sources(similarity_distance(part)).cut(categories)
-        found.append(
-            align_clusters(
-                clusters,
-                list(values),
-                None if attribute == FAMILY else [str(family) for family in families or ()],
-                attribute=attribute,
-                permutations=_PERMUTATIONS,
-            )
-        )
-    return tuple(correct_for_attributes(found))
+    return align_tree(structure.correlations, design, seed=0, permutations=_PERMUTATIONS)

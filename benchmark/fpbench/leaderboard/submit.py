@@ -12,6 +12,7 @@ from fpbench.leaderboard.claims import (
     Difference,
     check_files,
     check_job,
+    check_unlimited,
     compare_scores,
     recomputed,
 )
@@ -92,14 +93,15 @@ def prepare(path: Path, root: Path) -> Submission:
         root: The leaderboards' folder, which need not exist.
 
     Raises:
-        BadInput: If the run is no result, its files or scores do not follow, nobody else could
-            load its dataset, its method is neither installed nor known, or another result of the
-            same job is there already.
+        BadInput: If the run is no result or of an ablation, its files or scores do not follow,
+            nobody else could load its dataset, its method is neither installed nor known, or
+            another result of the same job is there already.
     """
     record = load_record(path)
     if record.status == "failed":
         raise BadInput(f"{path} is of a failed job, which is no result: {record.reason}")
     check_job(record, path)
+    check_unlimited(record, path)
     notes = _check_dataset(record, path)
     target = record_path(root, record)
     folder = target.parent.relative_to(root).as_posix()

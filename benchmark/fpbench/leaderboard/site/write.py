@@ -106,7 +106,7 @@ def make_pages(
             common, top="", here="published", tables=published.tables
         )
     texts["downloads/citations.bib"] = citations(leaderboards.collection)
-    for name in ("site.css", "site.js", "theme.js"):
+    for name in ("site.css", "site.js", "dataset.js", "theme.js"):
         source = files("fpbench.leaderboard.site") / "static" / name
         texts[f"static/{name}"] = source.read_text("utf-8")
     return texts, pictures

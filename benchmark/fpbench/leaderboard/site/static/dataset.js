@@ -1,0 +1,236 @@
+/* On a dataset's page, after site.js: comparing two rows, and pictures of one. Text is only ever set
+   as text, never as markup. */
+(function () {
+  "use strict";
+
+  var all = window.fpbench.all, one = window.fpbench.one, make = window.fpbench.make;
+
+  /* Comparing two rows by the paired test that was made when the site was. */
+  function unpack(text) {
+    var raw = window.atob(text);
+    var bytes = new Uint8Array(raw.length);
+    for (var i = 0; i < raw.length; i += 1) bytes[i] = raw.charCodeAt(i);
+    return bytes;
+  }
+
+  function pairOf(section, first, second) {
+    var a = section.paired.indexOf(first), b = section.paired.indexOf(second);
+    if (a < 0 || b < 0 || a === b || !section.pairs) return null;
+    section.bytes = section.bytes || unpack(section.pairs);
+    var low = Math.min(a, b), high = Math.max(a, b), count = section.paired.length;
+    var place = 3 * (low * count - (low * (low + 1)) / 2 + (high - low - 1));
+    var bits = section.bytes[place] | (section.bytes[place + 1] << 8) | (section.bytes[place + 2] << 16);
+    var exponent = bits & 0xfff;
+    return {
+      p: (exponent === 0xfff ? "below " : "") + probability(Math.pow(10, -exponent / 200)),
+      halfwidth: ((bits >> 12) & 0x7ff) / 4000,
+      separated: Boolean(bits & 0x800000),
+      pairs: (count * (count - 1)) / 2
+    };
+  }
+
+  function probability(p) {
+    if (p > 0.9995) return "1";
+    return p < 0.0001 ? p.toExponential(1) : p.toPrecision(2);
+  }
+
+  function setUpComparison(data) {
+    var place = one("#comparison");
+    if (!place || !data.sections.length) {
+      if (place) place.hidden = true;
+      return;
+    }
+    var chooser = one(".chooser", place);
+    var which = one("#compare-section"), first = one("#compare-first"), second = one("#compare-second");
+    var result = one("#compare-result"), table = one("#compare-table");
+    var boards = all("#boards table");
+    chooser.hidden = false;
+
+    function current() { return which ? Number(which.value) : 0; }
+    function fill() {
+      [first, second].forEach(function (select, position) {
+        select.textContent = "";
+        data.sections[current()].rows.forEach(function (row, index) {
+          select.appendChild(make("option", { value: String(index) }, [row.label]));
+        });
+        select.selectedIndex = Math.min(position, select.options.length - 1);
+      });
+      tell();
+    }
+    function tell() {
+      var section = data.sections[current()];
+      var a = Number(first.value), b = Number(second.value);
+      result.textContent = "";
+      result.appendChild(make("p", {}, [sentence(section, a, b)]));
+      sideBySide(boards[current()], section, a, b);
+    }
+    function sentence(section, a, b) {
+      var one_ = section.rows[a], other = section.rows[b];
+      if (a === b) return "Choose two different rows.";
+      var found = pairOf(section, a, b);
+      if (!found || one_.value === null || other.value === null) {
+        return "These rows have no predictions of the same images, so no paired test can be made.";
+      }
+      var gap = one_.value - other.value;
+      var ends = [gap - found.halfwidth, gap + found.halfwidth];
+      return one_.label + " has " + (gap >= 0 ? "a higher" : "a lower") + " accuracy than " +
+        other.label + ": " + (gap >= 0 ? "+" : "−") + Math.abs(gap).toFixed(3) + " [" +
+        ends[0].toFixed(3) + ", " + ends[1].toFixed(3) + "]. Paired test on the same images: p " +
+        (found.p.indexOf("below") < 0 ? "= " : "") + found.p + ", corrected by Holm for all " + found.pairs + " pairs of this section. " +
+        (found.separated ? "The test separates them." : "The test cannot separate them: they tie.");
+    }
+    function sideBySide(board, section, a, b) {
+      var labels = [section.rows[a].label, section.rows[b].label];
+      // Sorting moves rows, so they are found by their names.
+      var lines = labels.map(function (label) {
+        return all("tbody tr", board).filter(function (row) {
+          return one("th a", row).textContent === label;
+        })[0];
+      });
+      while (table.rows.length) table.deleteRow(0);
+      all("thead, tbody", table).forEach(function (part) { part.remove(); });
+      table.appendChild(make("thead", {}, [make("tr", {}, [
+        make("th", { scope: "col" }, ["score"]),
+        make("th", { scope: "col" }, [labels[0]]),
+        make("th", { scope: "col" }, [labels[1]])
+      ])]));
+      var body = make("tbody");
+      var headings = board.tHead.rows[1].cells;
+      for (var k = 1; k < headings.length; k += 1) {
+        body.appendChild(make("tr", {}, [
+          make("th", { scope: "row" }, [headings[k].textContent]),
+          make("td", {}, [lines[0].cells[k].textContent]),
+          make("td", {}, [lines[1].cells[k].textContent])
+        ]));
+      }
+      table.appendChild(body);
+      table.parentElement.hidden = false;
+    }
+    if (which) which.addEventListener("change", fill);
+    first.addEventListener("change", tell);
+    second.addEventListener("change", tell);
+    fill();
+  }
+
+  /* Pictures: matrices as tables that a screen reader can read, the tree as SVG with a text. */
+  function matrix(caption, rows, columns, values, show, shade) {
+    var table = make("table", { class: "matrix" }, [make("caption", { class: "hidden" }, [caption])]);
+    var head = make("tr", {}, [make("td")]);
+    columns.forEach(function (name) { head.appendChild(make("th", { scope: "col" }, [name])); });
+    table.appendChild(make("thead", {}, [head]));
+    var body = make("tbody");
+    values.forEach(function (line, k) {
+      var row = make("tr", {}, [make("th", { scope: "row" }, [rows[k]])]);
+      line.forEach(function (number) {
+        var cell = make("td", {}, [show(number)]);
+        var strength = shade(number);
+        var colour = strength < 0 ? "--negative" : "--positive";
+        cell.style.background = "rgba(var(" + colour + "), " + (Math.abs(strength) * 0.6).toFixed(2) + ")";
+        row.appendChild(cell);
+      });
+      body.appendChild(row);
+    });
+    table.appendChild(body);
+    return make("div", { class: "scroll", role: "region", tabindex: "0", "aria-label": caption }, [table]);
+  }
+
+  function tree(structure, names) {
+    var count = names.length, step = 24, width = 560, left = 20;
+    var longest = Math.max.apply(null, names.map(function (name) { return name.length; }));
+    var right = Math.min(260, 16 + longest * 8); // room for the names, about 8 units a letter
+    var height = count * step + 40;
+    var top_ = Math.max.apply(null, structure.merges.map(function (m) { return m[2]; })) || 1;
+    var x = function (value) { return left + ((top_ - value) / top_) * (width - left - right); };
+    var nodes = [], words = [];
+    structure.order.forEach(function (leaf, position) {
+      nodes[leaf] = { x: x(0), y: 14 + position * step, name: names[leaf] };
+    });
+    var drawing = make("svg", { class: "tree", viewBox: "0 0 " + width + " " + height, role: "img" });
+    var title = make("title");
+    drawing.appendChild(title);
+    structure.merges.forEach(function (merge, k) {
+      var a = nodes[merge[0]], b = nodes[merge[1]], at = x(merge[2]);
+      drawing.appendChild(make("path", { d: "M" + a.x + " " + a.y + "H" + at + "V" + b.y + "H" + b.x }));
+      nodes[count + k] = { x: at, y: (a.y + b.y) / 2, name: a.name + " with " + b.name };
+      words.push(a.name + " joins " + b.name + " at " + (merge[2] / 1000).toFixed(2));
+    });
+    title.textContent = "Tree of sources by 1 − correlation of their fingerprints: " + words.join("; ");
+    structure.order.forEach(function (leaf) {
+      drawing.appendChild(make("text", { x: String(x(0) + 6), y: String(nodes[leaf].y + 4) },
+        [names[leaf]]));
+    });
+    [0, top_ / 2, top_].forEach(function (value) {
+      drawing.appendChild(make("text", { class: "axis", x: String(x(value)), y: String(height - 8),
+        "text-anchor": "middle" }, [(value / 1000).toFixed(2)]));
+    });
+    return drawing;
+  }
+
+  function setUpPictures(data) {
+    var place = one("#figures"), target = one("#picture-place"), select = one("#picture-row");
+    if (!place) return;
+    var rows = [];
+    data.sections.forEach(function (section) {
+      var group = make("optgroup", { label: section.title });
+      section.rows.forEach(function (row) {
+        if (!row.confusion && !row.structure && !row.pictures) return;
+        group.appendChild(make("option", { value: String(rows.length) }, [row.label]));
+        rows.push(row);
+      });
+      if (group.children.length) select.appendChild(group);
+    });
+    if (!rows.length) {
+      place.hidden = true;
+      return;
+    }
+    one(".chooser", place).hidden = false;
+    function draw() {
+      var row = rows[Number(select.value)];
+      target.textContent = "";
+      var pair = make("div", { class: "pair" });
+      if (row.confusion) {
+        pair.appendChild(make("div", {}, [
+          make("h3", {}, ["Confusion"]),
+          make("p", { class: "note" }, ["Share of each source's test images (rows) attributed to each source (columns)."]),
+          matrix("Confusion of " + row.label, data.sources, data.sources, row.confusion,
+            function (n) { return (n / 100).toFixed(2); }, function (n) { return n / 100; })
+        ]));
+      }
+      if (row.structure) {
+        var order = row.structure.order;
+        var names = order.map(function (k) { return data.generators[k]; });
+        var lower = row.structure.correlations;
+        var values = order.map(function (i) {
+          return order.map(function (j) {
+            return i === j ? 100 : lower[Math.max(i, j) - 1][Math.min(i, j)];
+          });
+        });
+        pair.appendChild(make("div", {}, [
+          make("h3", {}, ["Correlation of fingerprints"]),
+          make("p", { class: "note" }, ["Of the sources' mean fingerprints, in the order of the tree."]),
+          matrix("Correlation of fingerprints, " + row.label, names, names, values,
+            function (n) { return (n / 100).toFixed(2); }, function (n) { return n / 100; })
+        ]));
+        pair.appendChild(make("div", {}, [
+          make("h3", {}, ["Which sources are alike"]),
+          make("p", { class: "note" }, ["Average linkage on 1 − correlation: sources that join further right are more alike."]),
+          tree(row.structure, data.generators)
+        ]));
+      }
+      Object.keys(row.pictures || {}).forEach(function (kind) {
+        var words = kind === "tsne" ? "t-SNE of test fingerprints" : "Test images and their residuals";
+        pair.appendChild(make("div", {}, [
+          make("h3", {}, [words]),
+          make("img", { src: "../" + row.pictures[kind], alt: words + " of " + row.label, loading: "lazy" })
+        ]));
+      });
+      target.appendChild(pair);
+    }
+    select.addEventListener("change", draw);
+    draw();
+  }
+
+  var data = JSON.parse(one("#data").textContent);
+  setUpComparison(data);
+  setUpPictures(data);
+})();
