@@ -28,7 +28,7 @@ from fpbench.compute.row_distances import (
     copy_numbers,
     pair_distances,
 )
-from fpbench.compute.threads import each_in_threads
+from fpbench.compute.threads import each_in_threads, thread_count
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -168,10 +168,16 @@ class ExactNeighbors:
         squares = np.empty((len(queries), k))
         indices = np.empty((len(queries), k), np.int64)
         values = int(np.prod(queries.shape[1:]))
-        block = int(np.clip(self._memory // (16 * (len(reference) + values)), 1, _QUERIES))
-        for start in range(0, len(queries), block):
+        threads = thread_count()
+        fair = -(-len(queries) // threads)
+        most = self._memory // (16 * (len(reference) + values) * threads)
+        block = int(np.clip(most, 1, max(1, min(_QUERIES, fair))))
+
+        def search(start: int) -> None:
             part = slice(start, start + block)
             squares[part], indices[part] = self._search_block(queries[part], k)
+
+        each_in_threads(search, range(0, len(queries), block))
         return np.sqrt(squares), indices
 
     def _search_block(

@@ -24,7 +24,7 @@ LARGEST_SQUARE = 1e37
 
 _MIDDLE = 128.0
 _BANDS = 32
-_CHUNK_VALUES = 2**18
+_CHUNK_VALUES = 2**20
 
 
 class Projection(Protocol):

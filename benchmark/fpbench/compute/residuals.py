@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 __all__ = ["high_pass_residual", "wavelet_levels", "wavelet_residual"]
 
 
-_CACHED = 2**16  # values of the planes worked on at a time, a few of which fit a cache
+_CACHED = 2**17  # values of the planes worked on at a time, a few of which fit a cache
 
 
 class _PlaneResiduals:

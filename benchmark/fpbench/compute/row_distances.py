@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 _SEGMENT = 256  # 256 · 255² < 2^24: sums of so many squares of bytes are exact in float32
 _COLUMNS = 1024  # 1024 · 128² = 2^24: so are sums of so many products of centred bytes
-_CHUNK_VALUES = 2**16
+_CHUNK_VALUES = 2**18
 _MIDDLE = np.float32(128.0)
 
 

@@ -332,6 +332,11 @@ class _Builder:
             }
         quality.contact_sheet(np.concatenate(sheet), self._out / "contact" / f"{name}.png")
         record.quality.update(self._quality(name, small))
+        if name == REAL:
+            reference = np.concatenate(small["reference"])
+            features = quality.PixelFeatures(reference)
+            drawn = sum(record.counts[split] for split in LABELLED_SPLITS)
+            record.facts["yardsticks"] = quality.yardsticks(features, reference, drawn)
         record.save(name, self._work)
         self._finished[name] = record
         return record

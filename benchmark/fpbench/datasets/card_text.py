@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fpbench.datasets.layout import README, replacing
+from fpbench.images import REAL
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -57,7 +58,8 @@ def sources_section(
         "",
         f"Revision `{manifest['revision']}`. Distances to the reference images are in principal "
         "components of 16x16 thumbnails: they compare the sources of this dataset and nothing "
-        "else. The row of `real` is that of other real images.",
+        "else. The row of `real` is that of other real images; what a generator must undercut to "
+        "have learnt anything are the rows of the mean image and of Gaussian noise.",
         "",
         "| source | family | architecture | made by | Fréchet distance | kernel distance |",
         "|---|---|---|---|---|---|",
@@ -65,13 +67,12 @@ def sources_section(
     for name in manifest["sources"]:
         entry = entries[name]
         quality = manifest["quality"].get(name, {})
-        figures = [
-            f"{quality[key]:.3f}" if key in quality else "–" for key in ("frechet", "kernel")
-        ]
         made = _made(manifest["facts"].get(name, {}))
         lines.append(
-            f"| `{name}` | {entry.family} | {entry.architecture} | {made} | {' | '.join(figures)} |"
+            f"| `{name}` | {entry.family} | {entry.architecture} | {made} | {_figures(quality)} |"
         )
+    for name, quality in manifest["facts"].get(REAL, {}).get("yardsticks", {}).items():
+        lines.append(f"| {name} | – | – | – | {_figures(quality)} |")
     missing = [name for name in recipe.sources if name not in manifest["sources"]]
     if missing:
         lines += ["", "Not built:", ""]
@@ -80,6 +81,13 @@ def sources_section(
         reason = origin.reason if origin.kind == "unavailable" else "left out of this build"
         lines.append(f"- `{name}`: {reason.rstrip('.')}.")
     return "\n".join(lines)
+
+
+def _figures(quality: Mapping[str, float]) -> str:
+    """The cells of the two distances."""
+    return " | ".join(
+        f"{quality[key]:.3f}" if key in quality else "–" for key in ("frechet", "kernel")
+    )
 
 
 def _made(facts: Mapping[str, Any]) -> str:

@@ -98,6 +98,29 @@ def quality(
     }
 
 
+def yardsticks(
+    features: PixelFeatures, real: NDArray[np.float32], count: int
+) -> dict[str, dict[str, float]]:
+    """Distances that a generator which learnt anything must undercut.
+
+    Args:
+        features: Fitted to real images.
+        real: Thumbnails of N real images.
+        count: How many images to compare.
+
+    Returns:
+        `quality` of ``Gaussian noise``, thumbnails whose values are drawn independently with the
+        real ones' mean and standard deviation, and of the real ``mean image``, `count` times.
+    """
+    rng = np.random.default_rng(0)
+    noise = rng.normal(real.mean(), real.std(), (count, real.shape[1])).clip(0, 1)
+    mean = np.broadcast_to(real.mean(axis=0), (count, real.shape[1]))
+    return {
+        "Gaussian noise": quality(features, real, noise.astype(np.float32)),
+        "mean image": quality(features, real, mean),
+    }
+
+
 def contact_sheet(images: NDArray[np.uint8], target: Path) -> None:
     """Write the first 36 images (N, H, W, 3) side by side as a PNG, for looking at."""
     gap = 2
