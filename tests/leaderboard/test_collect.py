@@ -78,6 +78,49 @@ def test_unknown_field(broken: Any) -> None:
     assert "surprise: Extra inputs" in broken(lambda path: edit(path, surprise=1))
 
 
+def test_number_beyond_all_numbers(broken: Any) -> None:
+    def change(path: Path) -> None:
+        text = path.read_text("utf-8").replace('"fit_seconds": 1.5', '"fit_seconds": 1e999')
+        path.write_text(text)
+
+    assert "1e999 is not a number that a record may hold" in broken(change)
+
+
+def sources(path: Path, position: int, **changes: Any) -> None:
+    listed = json.loads(path.read_text("utf-8"))["dataset"]["sources"]
+    listed[position] |= changes
+    edit(path, dataset__sources=listed)
+
+
+@pytest.mark.parametrize(
+    ("how", "told"),
+    [
+        (lambda path: edit(path, created="2026-01-01T00:00:00"), "has no time zone"),
+        (lambda path: edit(path, dataset__sources=[]), "there is no generator"),
+        (lambda path: sources(path, 1, name="vae-c"), "'vae-c' is there twice"),
+        (lambda path: sources(path, 1, family="Real"), "more than one is of the family Real"),
+        (lambda path: sources(path, 1, test=-24), "a number of images is negative"),
+        (lambda path: edit(path, protocol__fold=2, protocol__folds=2), "no fold 2 of 2"),
+        (lambda path: edit(path, protocol__fold=0), "no fold 0 of None"),
+        (lambda path: edit(path, schema_version="1"), "schema version '1', which is no whole"),
+    ],
+)
+def test_records_that_contradict_themselves(broken: Any, how: Any, told: str) -> None:
+    found = broken(how)
+    assert told in found
+    assert found.count("\n") == 0
+
+
+def test_card_of_another_method(root: Path, add: Any) -> None:
+    path = add(method="prnu", card={"name": "someone-else"})
+    collection = collect(root)
+    assert [entry.record.method.name for entry in collection.entries] == ["prnu"]
+    assert collection.cards == {}
+    (problem,) = collection.problems
+    assert problem.where == (path.parent / "card.yaml").relative_to(root).as_posix()
+    assert "is the card of 'someone-else' by fpbench" in problem.message
+
+
 def test_ablation_of_the_same_method(root: Path, add: Any) -> None:
     add(method="prnu")
     limited = add(method="prnu", limits={"train_images": 20})

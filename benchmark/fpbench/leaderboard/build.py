@@ -7,7 +7,7 @@ from pathlib import Path
 
 from fpbench.errors import BadInput
 from fpbench.leaderboard.boards import Board, make_boards
-from fpbench.leaderboard.collect import Collection, Problem, collect
+from fpbench.leaderboard.collect import Collection, Problem, collect, relative
 from fpbench.leaderboard.layout import PUBLISHED, write_text
 from fpbench.leaderboard.overviews import (
     cost_board,
@@ -52,7 +52,7 @@ def read_leaderboards(root: Path) -> Leaderboards:
         published = read_published(root / PUBLISHED)
     except BadInput as error:
         published = Published()
-        found.append(Problem(PUBLISHED, str(error)))
+        found.append(Problem(PUBLISHED, relative(str(error), root)))
     return Leaderboards(collection, tuple(boards), published, tuple(found))
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from fpbench.errors import BadInput
 from fpbench.leaderboard.build import make_files, read_leaderboards, stale
 from fpbench.leaderboard.claims import compare_scores, recomputed
-from fpbench.leaderboard.collect import Entry, Problem, collect
+from fpbench.leaderboard.collect import Entry, Problem, collect, relative
 from fpbench.leaderboard.layout import RESULTS, evidence_folder
 from fpbench.leaderboard.submit import told
 from fpbench.method import Progress
@@ -72,16 +72,17 @@ def check(
     done = [entry for entry in chosen if entry.record.status == "done"]
     if rescore:
         for position, entry in enumerate(done, start=1):
-            problems += _rescored(entry)
+            problems += _rescored(entry, root)
             progress("score again", position, len(done))
     return CheckReport(len(entries), len(done) if rescore else 0, changed, tuple(problems))
 
 
-def _rescored(entry: Entry) -> list[Problem]:
+def _rescored(entry: Entry, root: Path) -> list[Problem]:
     try:
         differences = [d for d in recomputed(entry.record, entry.path) if not d.is_rounding]
     except BadInput as error:
-        return [Problem(entry.link, str(error).removeprefix(f"{entry.path}: "))]
+        message = relative(str(error).removeprefix(f"{entry.path}: "), root)
+        return [Problem(entry.link, message)]
     if not differences:
         return []
     return [Problem(entry.link, f"scores do not follow from predictions: {told(differences)}.")]

@@ -96,7 +96,7 @@ def collect(root: Path) -> Collection:
         try:
             entries.append(Entry(_placed(root, path), path, link))
         except BadInput as error:
-            problems.append(Problem(link, _relative(str(error), root)))
+            problems.append(Problem(link, relative(str(error), root)))
     entries = _distinct(entries, problems)
     entries = _unclaimed(entries, problems)
     cards = _cards(root, entries, problems)
@@ -115,11 +115,27 @@ def _cards(root: Path, entries: list[Entry], problems: list[Problem]) -> dict[st
                 seen[path] = read_card(path)
             except BadInput as error:
                 link = path.relative_to(root).as_posix()
-                problems.append(Problem(link, _relative(str(error), root)))
+                problems.append(Problem(link, relative(str(error), root)))
+            else:
+                problem = _other_card(seen[path], entry)
+                if problem is not None:
+                    seen[path] = None
+                    problems.append(Problem(path.relative_to(root).as_posix(), problem))
         card = seen[path]
         if card is not None:
             cards[entry.record.method.name] = card
     return cards
+
+
+def _other_card(card: PublishedCard | None, entry: Entry) -> str | None:
+    """What is wrong with a card beside a record, if it is another method's."""
+    name, package = entry.record.method.name, entry.package
+    if card is None or (card.name == name and card.package == package):
+        return None
+    return (
+        f"is the card of {card.name!r} by {card.package}, but the records beside it are of "
+        f"{name!r} by {package}; `fpbench submit` writes the right one."
+    )
 
 
 def _placed(root: Path, path: Path) -> Record:
@@ -159,7 +175,8 @@ def _check_beside(record: Record, path: Path) -> None:
                 raise BadInput(f"{file} is no PNG image; remove it.")
 
 
-def _relative(message: str, root: Path) -> str:
+def relative(message: str, root: Path) -> str:
+    """A message with paths below `root` told from there."""
     return message.replace(f"{root.as_posix()}/", "")
 
 

@@ -63,7 +63,8 @@ def _read(entry: Entry) -> _Predictions:
         # Not to_numpy, which imports pandas.
         columns = [np.from_dlpack(table[f"p:{name}"].combine_chunks()) for name in names]
     except (OSError, KeyError, TypeError, ValueError, BufferError, pa.ArrowException) as error:
-        raise BadInput(f"{entry.link}: the predictions cannot be read: {error}.") from error
+        reason = str(error).rstrip(".")
+        raise BadInput(f"{entry.link}: the predictions cannot be read: {reason}.") from error
     order = np.argsort(ids, kind="stable")
     ids = ids[order]
     if (ids[1:] == ids[:-1]).any():

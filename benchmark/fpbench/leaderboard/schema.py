@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NoReturn
@@ -26,13 +27,15 @@ def load_record(path: Path) -> Record:
     """Read a record, migrating it if it is older.
 
     Raises:
-        BadInput: If the file cannot be read, is no record, holds numbers that are not finite, or
-            has a schema version that is newer or cannot be migrated.
+        BadInput: If the file cannot be read, is no record, holds numbers that are not finite,
+            contradicts itself, or has a schema version that is newer or cannot be migrated.
     """
     try:
         if path.stat().st_size > _LARGEST:
             raise BadInput(f"{path} has more than {_LARGEST >> 20} MiB; no record is that large.")
-        content = json.loads(path.read_text(encoding="utf-8"), parse_constant=_refuse)
+        content = json.loads(
+            path.read_text(encoding="utf-8"), parse_constant=_refuse, parse_float=_finite
+        )
     except (OSError, UnicodeDecodeError) as error:
         raise BadInput(f"Cannot read the record {path}: {error}.") from error
     except (ValueError, RecursionError) as error:
@@ -40,11 +43,39 @@ def load_record(path: Path) -> Record:
     if not isinstance(content, dict):
         raise BadInput(f"{path} is not a record: it holds a {type(content).__name__}.")
     try:
-        return Record.model_validate(migrated(content, path))
+        record = Record.model_validate(migrated(content, path))
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"]) or "the document"
         raise BadInput(f"{path} is not a valid record: {where}: {first['msg']}.") from error
+    wrong = _contradiction(record)
+    if wrong is not None:
+        raise BadInput(f"{path} is not a valid record: {wrong}.")
+    return record
+
+
+def _contradiction(record: Record) -> str | None:
+    """What no run can have written, though every field is of its type."""
+    sources, protocol = record.dataset.sources, record.protocol
+    names = [source.name for source in sources]
+    if record.created.tzinfo is None:
+        return f"created: {record.created.isoformat()} has no time zone"
+    if len(set(names)) < len(names):
+        twice = next(name for name in names if names.count(name) > 1)
+        return f"dataset.sources: {twice!r} is there twice"
+    if sum(source.family == "Real" for source in sources) > 1:
+        return "dataset.sources: more than one is of the family Real"
+    if all(source.family == "Real" for source in sources):
+        return "dataset.sources: there is no generator"
+    if any(min(source.train, source.validation, source.test) < 0 for source in sources):
+        return "dataset.sources: a number of images is negative"
+    if (protocol.fold is None) != (protocol.folds is None) or (
+        protocol.fold is not None
+        and protocol.folds is not None
+        and not 0 <= protocol.fold < protocol.folds
+    ):
+        return f"protocol.fold: there is no fold {protocol.fold} of {protocol.folds}"
+    return None
 
 
 def migrated(content: dict[str, Any], path: Path) -> dict[str, Any]:
@@ -58,8 +89,10 @@ def migrated(content: dict[str, Any], path: Path) -> dict[str, Any]:
         BadInput: If its version is missing, newer, or older than any migration reaches.
     """
     version = content.get("schema_version")
-    if not isinstance(version, int) or isinstance(version, bool):
+    if version is None:
         raise BadInput(f"{path} is not a record: it states no schema_version.")
+    if not isinstance(version, int) or isinstance(version, bool):
+        raise BadInput(f"{path} has schema version {version!r}, which is no whole number.")
     if version > SCHEMA_VERSION:
         raise BadInput(
             f"{path} has schema version {version}, this fpbench reads up to {SCHEMA_VERSION}; "
@@ -86,3 +119,8 @@ def migrated(content: dict[str, Any], path: Path) -> dict[str, Any]:
 
 def _refuse(constant: str) -> NoReturn:
     raise ValueError(f"{constant} is not a number that a record may hold")
+
+
+def _finite(text: str) -> float:
+    number = float(text)
+    return number if math.isfinite(number) else _refuse(text)
