@@ -13,8 +13,9 @@ from fpbench.datasets.load import GMDataset, load
 from fpbench.errors import BadInput
 from fpbench.images import ImageSet
 from fpbench.method import FitContext, Method, MethodCard, Variant
-from fpbench.metrics.bags import accuracy_bag_score
+from fpbench.metrics.bags import accuracy_bag_score, draw_bags
 from fpbench.metrics.score import Score
+from fpbench.runs import fingerprintbags
 from fpbench.runs.ablation import (
     Ablation,
     collect_ablation,
@@ -201,7 +202,13 @@ def test_values_by_default_reach_what_there_is(mini: GMDataset) -> None:
 def test_keys_given_before_there_were_limits_stay_as_they_are() -> None:
     spec = JobSpec("prnu", "wavelet", "gm-mini", "1", "ab" * 32, "1")
     assert spec.key == "25121d6d5bacb6e2"
-    for limit in ({"train_images": 5}, {"reference_images": 5}, {"bag_sizes": (1, 5)}):
+    for limit in (
+        {"train_images": 5},
+        {"reference_images": 5},
+        {"bag_sizes": (1, 5)},
+        {"fingerprint_bags": (1, 5)},
+        {"fingerprint_bag_size": 5},
+    ):
         assert dataclasses.replace(spec, **limit).key != spec.key  # type: ignore[arg-type]
 
 
@@ -233,3 +240,88 @@ def test_table_and_curve_are_written(
     assert curve.read_bytes().startswith(b"\x89PNG")
     assert not list((tmp_path / "here").glob(".partial*"))
     assert Store(tmp_path).record_paths() == []
+
+
+class Pooling(Sparse):
+    """A method for sets: the vector of a bag is the largest, not the mean, of its images'."""
+
+    def embed_bags(self, images: ImageSet, bags: Any) -> Any:
+        embedded = self.embed(images)
+        return np.stack([embedded[bag].max(axis=0) for bag in bags])
+
+
+def correlate_by_hand(spec: JobSpec, store: Store, rows: Any, prints: Any) -> Any:
+    """|corr| as NumPy computes it, averaged over the test images of each generator."""
+    evidence = read_evidence(store.folder(spec))
+    middle = prints.mean(axis=0)
+    rho = np.zeros((4, 4))
+    for i in range(4):
+        own = rows[evidence.labels == i + 1] - middle
+        for j in range(4):
+            rho[i, j] = np.mean([abs(np.corrcoef(x, prints[j] - middle)[0, 1]) for x in own])
+    return rho
+
+
+def test_bags_per_source_make_fingerprints_of_those_bags(
+    mini: GMDataset, sparse: type[Sparse], tmp_path: Path
+) -> None:
+    """With all images in bags the fingerprint is the mean of all, as in the ordinary record."""
+    store = Store(tmp_path)
+    points = plan_ablation("sparse", "gm-mini", mini, "bags-per-source", (1, 4, 16), seeds=(0, 1))
+    assert run_all(points, store) == 2 and sparse.given == [(160, 1200)] * 2
+    rows = collect_ablation(points, "bags-per-source", store, fingerprintbags.SCORES)
+    assert [row.images for row in rows[:: len(fingerprintbags.SCORES)]] == [10, 40, 160]
+    spec = points[0].jobs[0]
+    record = store.find(spec)
+    assert record is not None and record.protocol.fingerprint_bags == (1, 4, 16)
+    # 16 bags of 10 hold each of the 160 training images once.
+    whole = fingerprintbags.fingerprint_scores(
+        fingerprintbags.read_fingerprint_bags(store.folder(spec), 16), spec.seed
+    )
+    for key in fingerprintbags.DECORRELATION:
+        assert whole[key].value == pytest.approx(record.scores[key].value, abs=1e-4)
+    rho = fingerprintbags.read_fingerprint_bags(store.folder(spec), 16)
+    named = (rho.correlations.argmax(axis=1) == rho.labels).reshape(4, -1).mean(axis=1)
+    assert whole[fingerprintbags.ACCURACY].value == pytest.approx(named.mean())
+    assert whole[fingerprintbags.ACCURACY].chance == 0.25
+    ordinary = plan_ablation("sparse", "gm-mini", mini, "bag-size", (1,))[0].jobs[0]
+    assert ordinary.key != spec.key
+
+
+def test_few_bags_hold_their_own_images_only(
+    mini: GMDataset, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Against NumPy on the images drawn, of a method that pools bags itself."""
+    use(monkeypatch, Pooling)
+    store = Store(tmp_path)
+    points = plan_ablation("pooling", "gm-mini", mini, "bags-per-source", (1, 3), bag_size=7)
+    run_all(points, store)
+    (spec,) = points[0].jobs
+    train = mini.train
+    own = np.flatnonzero(train.labels > 0)
+    drawn = own[draw_bags(train.labels[own], 7, 3, np.random.default_rng([spec.seed, 2]))]
+    embed = Sparse().embed
+    vectors = np.stack([embed(train)[bag].max(axis=0) for bag in drawn]).reshape(4, 3, -1)
+    for number in (1, 3):
+        prints = vectors[:, :number].mean(axis=1).astype(np.float64)
+        rho = correlate_by_hand(spec, store, embed(mini.test).astype(np.float64), prints)
+        found = fingerprintbags.read_fingerprint_bags(store.folder(spec), number)
+        score = fingerprintbags.fingerprint_scores(found, 0)
+        assert found.images == 7 * number and found.size == 7
+        assert score["decorrelation_self"].value == pytest.approx(np.trace(rho) / 4, abs=1e-4)
+        cross = (rho.sum() - np.trace(rho)) / 12
+        assert score["decorrelation_cross"].value == pytest.approx(cross, abs=1e-4)
+    with pytest.raises(BadInput, match="no fingerprints of 2 bags"):
+        fingerprintbags.read_fingerprint_bags(store.folder(spec), 2)
+
+
+def test_bags_per_source_refuse_what_cannot_be(mini: GMDataset, sparse: type[Sparse]) -> None:
+    assert default_values("bags-per-source", mini) == (1, 5, 10, 25, 50, 100, 200, 300)
+    with pytest.raises(BadInput, match="Bags of 161 training images"):
+        plan_ablation("sparse", "gm-mini", mini, "bags-per-source", (1,), bag_size=161)
+    flat = fingerprintbags.FingerprintBags(
+        1, 10, 10, np.full((8, 4), np.nan, np.float32), np.repeat(np.arange(4), 2), 6
+    )
+    scores = fingerprintbags.fingerprint_scores(flat, 0)
+    assert {s.value for s in scores.values()} == {None}
+    assert all("constant" in (s.reason or "") for s in scores.values())

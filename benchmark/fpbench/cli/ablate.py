@@ -15,13 +15,16 @@ from fpbench.cli.tables import console, number
 @click.option("--method", required=True, metavar="NAME[:VARIANT]", help="The method.")
 @click.option("--dataset", required=True, metavar="NAME|FOLDER|HUB_ID", help="The dataset.")
 @click.option("--vary", required=True, help="What to vary.",
-              type=click.Choice(["bag-size", "train-images", "reference-size", "k", "budget"]),
+              type=click.Choice(["bag-size", "bags-per-source", "train-images", "reference-size",
+                                 "k", "budget"]),
               )  # fmt: skip
 @click.option("--values", default=None, metavar="V,V…",
               help="Its values; by default some that suit the dataset.")  # fmt: skip
-@click.option("--score", "scores", multiple=True, default=("accuracy",), show_default=True,
-              metavar="KEY", help="A score of the record to follow; may be repeated. Bag sizes "
-              "have one of their own.")  # fmt: skip
+@click.option("--score", "scores", multiple=True, metavar="KEY",
+              help="A score of the record to follow; may be repeated.  [default: accuracy] "
+              "Bag sizes and numbers of bags have scores of their own.")  # fmt: skip
+@click.option("--bag-size", default=10, show_default=True, type=click.IntRange(1),
+              help="Training images in a bag, for --vary bags-per-source.")  # fmt: skip
 @click.option("--seeds", default=3, show_default=True, type=click.IntRange(1),
               help="Number of seeds: 0, 1, ...")  # fmt: skip
 @click.option("--budget", type=click.Choice(["smoke", "small", "full"]), default="small",
@@ -39,6 +42,7 @@ def ablate(
     vary: Any,
     values: str | None,
     scores: tuple[str, ...],
+    bag_size: int,
     seeds: int,
     budget: Any,
     settings: tuple[str, ...],
@@ -50,7 +54,8 @@ def ablate(
     """Vary one thing and follow the scores: a table and a curve with bands.
 
     Made from ordinary jobs, so what is finished is not run again. All sizes of bags come from
-    one job a seed.
+    one job a seed, and so do all numbers of bags (bags-per-source), which say how many bags of
+    training images a source's fingerprint is the mean of.
     """
     from fpbench.cli.progress import progress_bars
     from fpbench.datasets.load import load
@@ -77,6 +82,7 @@ def ablate(
         seeds=range(seeds),
         budget=budget,
         params=dict(parse_setting(text) for text in settings),
+        bag_size=bag_size,
     )
     store = Store(out)
     store.check_writable()
@@ -104,6 +110,7 @@ def ablate(
         content_hash=first.content_hash,
         varied=vary,
         budget=budget,
+        bag_size=bag_size if vary == "bags-per-source" else None,
         rows=collect_ablation(points, vary, store, scores),
     )
     paths = write_ablation(ablation_folder(store, points, vary), ablation)
@@ -115,14 +122,21 @@ def ablate(
 
     title = f"{ablation.method} on {ablation.dataset}, {vary} varied, {seeds} seeds"
     table = Table(title=title, box=box.SIMPLE_HEAD, title_justify="left")
-    for heading in (vary, "score", "mean", "95 % interval", "chance", "n"):
+    headings = [vary, "score", "mean", "95 % interval", "chance", "n"]
+    if ablation.bag_size is not None:
+        table.title = f"{title}, bags of {ablation.bag_size} training images"
+        headings.append("training images")
+    for heading in headings:
         table.add_column(heading, justify="left" if heading == "score" else "right")
     for row in ablation.rows:
         between = "" if row.ci_low is None else f"{number(row.ci_low)} - {number(row.ci_high)}"
         mean = "null" if row.mean is None else number(row.mean)
-        table.add_row(
-            str(row.value), row.score, mean, row.reason or between, number(row.chance), str(row.n)
-        )
+        cells = [
+            str(row.value), row.score, mean, row.reason or between, number(row.chance), str(row.n),
+        ]  # fmt: skip
+        if row.images is not None:
+            cells.append(str(row.images))
+        table.add_row(*cells)
     console().print(table)
     for path in paths:
         click.echo(str(path))

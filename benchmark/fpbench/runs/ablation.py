@@ -19,6 +19,7 @@ from fpbench.method import BUDGETS, Budget, Method
 from fpbench.metrics.bags import accuracy_bag_score, accuracy_of_bags_score
 from fpbench.metrics.score import Score
 from fpbench.metrics.statistics import combine_seeds
+from fpbench.runs import fingerprintbags
 from fpbench.runs.artifacts import read_evidence
 from fpbench.runs.job import JobSpec
 from fpbench.runs.plan import make_plan
@@ -27,8 +28,15 @@ from fpbench.runs.store import Store
 
 SCHEMA_VERSION = 1
 
-Varied = Literal["bag-size", "train-images", "reference-size", "k", "budget"]
-VARIED: tuple[Varied, ...] = ("bag-size", "train-images", "reference-size", "k", "budget")
+Varied = Literal["bag-size", "bags-per-source", "train-images", "reference-size", "k", "budget"]
+VARIED: tuple[Varied, ...] = (
+    "bag-size",
+    "bags-per-source",
+    "train-images",
+    "reference-size",
+    "k",
+    "budget",
+)
 
 BAG_SIZES = (1, 5, 10, 25, 50, 100, 300)
 _NEIGHBOURS = (1, 2, 5, 10, 20)
@@ -37,6 +45,10 @@ BAG_ACCURACY = "accuracy_bag"
 """Key of the score of bags in an ablation of their size."""
 
 _SHARES = ("accuracy", "auc", "probe_accuracy", "purity", "shared_", "family", "disjoint")
+_USUAL_SCORES = {
+    "bag-size": (BAG_ACCURACY,),
+    "bags-per-source": ("decorrelation_margin", fingerprintbags.ACCURACY),
+}
 
 Value = int | str
 
@@ -47,7 +59,7 @@ class Point:
 
     Attributes:
         value: The value.
-        jobs: One job a seed. Sizes of bags share their jobs.
+        jobs: One job a seed. Sizes and numbers of bags share their jobs.
     """
 
     value: Value
@@ -66,6 +78,11 @@ class AblationRow(BaseModel):
     ci_high: float | None = Field(description="Upper end of the 95 % interval.")
     chance: float | None = Field(description="Its value for a blind guess.")
     n: int = Field(description="Distinct test images that it rests on.")
+    images: int | None = Field(
+        default=None,
+        description="Distinct training images behind the fingerprint of a source, at the least; "
+        "null unless numbers of bags are varied.",
+    )
     seeds: int = Field(description="Seeds.")
     reason: str | None = Field(description="Why the mean is null.")
     jobs: list[str] = Field(description="Jobs that it was read from.")
@@ -82,6 +99,9 @@ class Ablation(BaseModel):
     content_hash: str = Field(description="Hash of its content.")
     varied: Varied = Field(description="What is varied.")
     budget: str = Field(description="Training length, where that is not what is varied.")
+    bag_size: int | None = Field(
+        default=None, description="Images in a bag, where numbers of bags are varied."
+    )
     rows: list[AblationRow]
 
 
@@ -95,6 +115,8 @@ def default_values(varied: Varied, dataset: GMDataset) -> tuple[Value, ...]:
     if varied == "bag-size":
         fewest = int(np.bincount(dataset.test.labels).min())
         return tuple(size for size in BAG_SIZES if size <= fewest)
+    if varied == "bags-per-source":
+        return fingerprintbags.BAG_NUMBERS
     if varied == "k":
         return _NEIGHBOURS
     if varied == "budget":
@@ -113,6 +135,15 @@ def available_images(varied: Varied, dataset: GMDataset) -> int:
     if varied == "reference-size":
         return len(dataset.reference)
     return int(np.bincount(dataset.train.labels, minlength=len(dataset.sources)).min())
+
+
+def usual_scores(varied: Varied) -> tuple[str, ...]:
+    """Scores to follow where none is named.
+
+    >>> usual_scores("k"), usual_scores("bag-size")
+    (('accuracy',), ('accuracy_bag',))
+    """
+    return _USUAL_SCORES.get(varied, ("accuracy",))
 
 
 def parse_values(varied: Varied, text: str) -> tuple[Value, ...]:
@@ -145,11 +176,13 @@ def plan_ablation(
     seeds: Sequence[int] = (0,),
     budget: Budget = "small",
     params: Mapping[str, Any] | None = None,
+    bag_size: int = fingerprintbags.BAG_SIZE,
 ) -> list[Point]:
     """The jobs of an ablation: ordinary ones, found again by any other run of the same store.
 
     A value that limits nothing gives the job that `fpbench run` makes. Bags of all sizes are
     made from one job a seed; of a method that judges bags itself, that job judges them all.
+    Fingerprints of all numbers of bags come from one job a seed, too.
 
     Args:
         method: ``NAME`` or ``NAME:VARIANT``.
@@ -160,6 +193,7 @@ def plan_ablation(
         seeds: Seeds.
         budget: Training length, unless that is varied.
         params: Constructor arguments of the method.
+        bag_size: Images in a bag, where numbers of bags are varied.
 
     Raises:
         BadInput: If the method or a parameter is unknown, or there are too few images.
@@ -180,6 +214,19 @@ def plan_ablation(
         if cls.implements("predict_proba_bags"):
             sizes = tuple(int(value) for value in values)
             shared = tuple(replace(spec, bag_sizes=sizes) for spec in shared)
+        return [Point(value, shared) for value in values]
+    if varied == "bags-per-source":
+        fewest = available_images("train-images", dataset)
+        if not 1 <= bag_size <= fewest:
+            raise BadInput(
+                f"Bags of {bag_size} training images are not possible on "
+                f"{dataset.identity.name}; there are {fewest} of a source."
+            )
+        numbers = tuple(int(value) for value in values)
+        shared = tuple(
+            replace(spec, fingerprint_bags=numbers, fingerprint_bag_size=bag_size)
+            for spec in jobs()
+        )
         return [Point(value, shared) for value in values]
     if varied == "k":
         return [Point(value, jobs(k=value)) for value in values]
@@ -213,11 +260,14 @@ def collect_ablation(
         points: Of `plan_ablation`.
         varied: What is varied.
         store: Where the jobs lie.
-        scores: Keys to read; of an ablation of bag sizes the score is that of bags.
+        scores: Keys to read, or none for `usual_scores`; of bag sizes the score is that of
+            bags, of numbers of bags those of `fingerprintbags.SCORES`.
 
     Raises:
         BadInput: If a job is not finished, or a key is unknown.
     """
+    if varied == "bag-size" or not scores:
+        scores = usual_scores(varied)
     records: dict[str, Record] = {}
     for spec in {spec.key: spec for point in points for spec in point.jobs}.values():
         record = store.find(spec)
@@ -226,13 +276,20 @@ def collect_ablation(
         records[spec.key] = record
     rows = []
     for point in points:
-        for key in (BAG_ACCURACY,) if varied == "bag-size" else scores:
-            found = [
-                _of_bags(spec, int(point.value), store)
-                if varied == "bag-size"
-                else _recorded(records[spec.key], key)
-                for spec in point.jobs
-            ]
+        images, parts = None, []
+        for spec in point.jobs:
+            if varied == "bag-size":
+                parts.append({BAG_ACCURACY: _of_bags(spec, int(point.value), store)})
+            elif varied == "bags-per-source":
+                of_bags = fingerprintbags.read_fingerprint_bags(
+                    store.folder(spec), int(point.value)
+                )
+                images = min(of_bags.images, images or of_bags.images)
+                parts.append(fingerprintbags.fingerprint_scores(of_bags, spec.seed))
+            else:
+                parts.append(_recorded(records[spec.key]))
+        for key in scores:
+            found = [_chosen(part, key) for part in parts]
             both = over_seeds(key, found)
             rows.append(
                 AblationRow(
@@ -243,6 +300,7 @@ def collect_ablation(
                     ci_high=both.ci_high,
                     chance=both.chance,
                     n=both.n,
+                    images=images,
                     seeds=len(point.jobs),
                     reason=both.reason,
                     jobs=[spec.key for spec in point.jobs],
@@ -321,6 +379,9 @@ def ablation_folder(store: Store, points: Sequence[Point], varied: Varied) -> Pa
     name = f"{spec.method}-{spec.variant}-{varied}"
     if varied != "budget" and spec.budget != "small":
         name += f"-{spec.budget}"
+    size = spec.fingerprint_bag_size
+    if size is not None and size != fingerprintbags.BAG_SIZE:
+        name += f"-of-{size}"
     return store.root / "ablations" / store.folder(spec).parents[1].name / name
 
 
@@ -328,11 +389,17 @@ def _as_budget(value: Value) -> Budget:
     return next(budget for budget in BUDGETS if budget == value)
 
 
-def _recorded(record: Record, key: str) -> Score:
-    if key not in record.scores:
-        raise BadInput(f"There is no score {key!r}; there are {', '.join(record.scores)}.")
-    entry = record.scores[key]
-    return Score(entry.value, entry.ci_low, entry.ci_high, entry.n, entry.chance, entry.reason)
+def _recorded(record: Record) -> dict[str, Score]:
+    return {
+        key: Score(entry.value, entry.ci_low, entry.ci_high, entry.n, entry.chance, entry.reason)
+        for key, entry in record.scores.items()
+    }
+
+
+def _chosen(scores: Mapping[str, Score], key: str) -> Score:
+    if key not in scores:
+        raise BadInput(f"There is no score {key!r}; there are {', '.join(scores)}.")
+    return scores[key]
 
 
 def _of_bags(spec: JobSpec, size: int, store: Store) -> Score:

@@ -19,6 +19,7 @@ from fpbench.method import FitContext, Method, MethodDeclined, Progress
 from fpbench.runs.artifacts import write_embeddings, write_evidence
 from fpbench.runs.environment import describe_environment
 from fpbench.runs.figures import draw_figures
+from fpbench.runs.fingerprintbags import BAG_SIZE, gather_fingerprint_bags, write_fingerprint_bags
 from fpbench.runs.folds import Splits, limit_splits, splits_of
 from fpbench.runs.job import JobSpec
 from fpbench.runs.outcome import BAG_SIZES, InvalidOutput, build_method, run_method
@@ -148,6 +149,12 @@ def _run(
         ]
     )
     artifacts["embeddings"] = write_embeddings(folder, outcome.test_embeddings, fingerprints)
+    if spec.fingerprint_bags:
+        size = spec.fingerprint_bag_size or BAG_SIZE
+        found = gather_fingerprint_bags(
+            method, outcome, splits, spec.fingerprint_bags, size, spec.seed
+        )
+        artifacts["fingerprint_bags"] = write_fingerprint_bags(folder, found)
     structure = describe_structure(evidence, dataset.sources, spec.seed)
     if structure is not None:
         artifacts["structure"] = write_structure(folder, structure)
@@ -276,4 +283,6 @@ def _protocol_entry(
         train_images=spec.train_images,
         reference_images=spec.reference_images,
         bag_sizes=spec.bag_sizes,
+        fingerprint_bags=spec.fingerprint_bags,
+        fingerprint_bag_size=spec.fingerprint_bag_size,
     )

@@ -16,7 +16,13 @@ SCORING_VERSION = 1
 Control = Literal["none", "shuffled-labels"]
 """A null control trains on shuffled labels, so every honest score must land at chance."""
 
-LIMITS = ("train_images", "reference_images", "bag_sizes")
+LIMITS = (
+    "train_images",
+    "reference_images",
+    "bag_sizes",
+    "fingerprint_bags",
+    "fingerprint_bag_size",
+)
 """Fields of a job that an ablation sets; None in every job that a board may rank."""
 
 
@@ -45,6 +51,9 @@ class JobSpec:
         train_images: Training images of each source that the method is given, or None for all.
         reference_images: Reference images that it is given, or None for all.
         bag_sizes: Sizes of the bags that a method for sets judges, or None for the usual ones.
+        fingerprint_bags: Numbers of bags of each source that fingerprints are made from beside
+            the usual ones, which all training images make, or None.
+        fingerprint_bag_size: Images in each of those bags, or None without them.
     """
 
     method: str
@@ -64,6 +73,8 @@ class JobSpec:
     train_images: int | None = None
     reference_images: int | None = None
     bag_sizes: tuple[int, ...] | None = None
+    fingerprint_bags: tuple[int, ...] | None = None
+    fingerprint_bag_size: int | None = None
 
     @property
     def key(self) -> str:

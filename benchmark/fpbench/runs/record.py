@@ -78,6 +78,12 @@ class ProtocolEntry(_Part):
     bag_sizes: tuple[int, ...] | None = Field(
         default=None, description="Sizes of judged bags, or null for the usual ones."
     )
+    fingerprint_bags: tuple[int, ...] | None = Field(
+        default=None, description="Numbers of bags of each source that fingerprints are made from."
+    )
+    fingerprint_bag_size: int | None = Field(
+        default=None, description="Images in each of those bags."
+    )
 
 
 class ScoreEntry(_Part):
