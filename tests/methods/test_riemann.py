@@ -52,9 +52,9 @@ def test_under_a_constant_metric_geodesics_are_straight_and_as_long_as_their_ima
     bent = line.clone()
     bent[:, 1:-1] += 0.2 * points(5, 7, 3, seed=3)
     for curves in (line, bent):
-        found = geodesics(linear(jacobian), curves, GeodesicPlan(8, 800, 0.01))
+        found = geodesics(linear(jacobian), curves, GeodesicPlan(8, 300, 0.06))
         torch.testing.assert_close(length(linear(jacobian), found), expected, rtol=2e-3, atol=0)
-        torch.testing.assert_close(found, line, rtol=0, atol=0.08)
+        torch.testing.assert_close(found, line, rtol=0, atol=0.05)
     torch.testing.assert_close(energy(linear(jacobian), line), expected**2)
 
 
@@ -63,7 +63,7 @@ def test_geodesics_of_a_sphere_are_great_circles() -> None:
     end = torch.tensor([[1.6, 0.9], [1.0, 0.5]], dtype=torch.float64)
     angle = torch.arccos((sphere(start) * sphere(end)).sum(dim=1))
     line = straight(start, end, 24)
-    found = geodesics(sphere, line, GeodesicPlan(24, 600, 0.01))
+    found = geodesics(sphere, line, GeodesicPlan(24, 100))
     # A polyline cuts corners, so that it is shorter by about 1 in 24 T² / θ².
     torch.testing.assert_close(length(sphere, found), angle, rtol=3e-3, atol=0)
     assert (length(sphere, line) > 1.01 * angle).all()
@@ -104,7 +104,7 @@ def test_the_centre_of_mass_on_a_sphere_is_where_log_maps_cancel() -> None:
     ends = torch.tensor([[[-0.7, 0.9], [0.7, 0.9]]], dtype=torch.float64)
     middle = sphere(ends).mean(dim=1)
     expected = torch.arcsin(middle[:, 2] / middle.norm(dim=1))
-    found = centre_of_mass(sphere, ends, GeodesicPlan(20, 60, 0.01), iterations=30)
+    found = centre_of_mass(sphere, ends, GeodesicPlan(20, 20), iterations=12)
     assert expected > 0.95
     torch.testing.assert_close(found[:, 1], expected, rtol=0, atol=5e-3)
     assert abs(float(found[0, 0])) < 5e-3
@@ -197,7 +197,7 @@ def test_no_reference_image_is_its_own_neighbour(manifold: RealManifold) -> None
         itself = (found == codes[:, None]).all(dim=2).any(dim=1)
         assert not itself.any() if alone else itself.all()
         known = torch.from_numpy(manifold.codes)
-        assert torch.cdist(found.reshape(-1, 4), known).min(dim=1).values.max() < 1e-5
+        assert (found[:, :, None] == known).all(dim=3).any(dim=2).all()
 
 
 def test_an_image_is_projected_the_same_alone(manifold: RealManifold) -> None:
