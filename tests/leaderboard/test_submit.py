@@ -138,6 +138,17 @@ def test_command_shows_then_writes(root: Path, make_run: Any) -> None:
     assert "0 new results" in again.output
 
 
+def test_a_folder_that_is_not_there_is_made_and_told(tmp_path: Path, make_run: Any) -> None:
+    run, root = make_run(method="prnu"), tmp_path / "elsewhere"
+    sent = CliRunner().invoke(cli, ["submit", str(run), "--root", str(root)])
+    assert f"there was no folder {root}" in sent.stderr
+    assert f"fpbench leaderboard build --root {root}" in sent.stdout
+    (tmp_path / "file").write_text("x")
+    refused = CliRunner().invoke(cli, ["submit", str(run), "--root", str(tmp_path / "file")])
+    assert isinstance(refused.exception, BadInput)
+    assert "is a file" in str(refused.exception)
+
+
 def test_nothing_is_written_unless_all_are_valid(root: Path, make_run: Any) -> None:
     good, bad = make_run(method="prnu"), make_run(method="prnu", status="failed", reason="x")
     done = CliRunner().invoke(cli, ["submit", str(good), str(bad), "--root", str(root)])

@@ -11,6 +11,7 @@ import pytest
 from click.testing import CliRunner
 
 from fpbench.cli.main import cli
+from fpbench.errors import BadInput
 from fpbench.leaderboard.claims import Difference, spec_of
 from fpbench.leaderboard.verify import judged_rerun, verify
 from fpbench.runs.artifacts import write_embeddings
@@ -198,6 +199,13 @@ def test_rerun_is_judged_by_the_interval(
 def test_rerun_with_other_counts_is_a_mismatch() -> None:
     step = judged_rerun(entries(0.8, 0.7, 0.9), [Difference("accuracy", "n", 100, 90)], 0.0)
     assert step.outcome == "mismatch"
+
+
+def test_what_is_no_record(tmp_path: Path) -> None:
+    with pytest.raises(BadInput, match=r"There is no record .*nowhere\.json\.$"):
+        verify(tmp_path / "nowhere.json")
+    with pytest.raises(BadInput, match=r"holds no record\.json; name a record"):
+        verify(tmp_path)
 
 
 def test_command(make_run: Any) -> None:

@@ -24,8 +24,11 @@ def submit(
     are valid.
     """
     from fpbench.cli.progress import progress_bars
+    from fpbench.errors import BadInput
     from fpbench.leaderboard.submit import find_records, open_pull_request, prepare, write
 
+    if root.exists() and not root.is_dir():
+        raise BadInput(f"{root} is a file; name the leaderboards' folder with --root.")
     paths = find_records(runs)
     prepared = []
     with progress_bars("submit") as progress:
@@ -56,9 +59,16 @@ def submit(
             click.confirm(f"Open a pull request on {repository}?", abort=True, err=True)
         click.echo(open_pull_request(fresh, repository))
         return
+    if not root.is_dir():
+        click.echo(
+            f"Note: there was no folder {root}, so it is made; for a pull request run this in a "
+            "clone of the repository that holds the boards.",
+            err=True,
+        )
     for submission in fresh:
         write(submission, root)
+    where = "" if root == Path("leaderboards") else f" --root {root}"
     click.echo(
-        f"Written below {root / 'results'}. Next: fpbench leaderboard build --root {root}, "
-        f"fpbench leaderboard check --root {root}, then commit {root} and open a pull request."
+        f"Written below {root / 'results'}. Next: fpbench leaderboard build{where}, "
+        f"fpbench leaderboard check{where}, then commit {root} and open a pull request."
     )

@@ -102,7 +102,7 @@ def _git(root: Path, *arguments: str) -> str:
             error
         )
     except subprocess.CalledProcessError as error:
-        reason = " ".join(error.stderr.split())
+        reason = " ".join(error.stderr.split()) or "it knows no such revision."
         raise BadInput(f"git cannot compare {root} with the revision asked for: {reason}") from (
             error
         )

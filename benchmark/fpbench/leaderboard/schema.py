@@ -36,7 +36,11 @@ def load_record(path: Path) -> Record:
         content = json.loads(
             path.read_text(encoding="utf-8"), parse_constant=_refuse, parse_float=_finite
         )
-    except (OSError, UnicodeDecodeError) as error:
+    except FileNotFoundError as error:
+        raise BadInput(f"There is no record {path}.") from error
+    except OSError as error:
+        raise BadInput(f"Cannot read the record {path}: {error.strerror}.") from error
+    except UnicodeDecodeError as error:
         raise BadInput(f"Cannot read the record {path}: {error}.") from error
     except (ValueError, RecursionError) as error:
         raise BadInput(f"{path} is not JSON: {error}.") from error

@@ -97,6 +97,8 @@ def verify(
         BadInput: If the file is no record.
     """
     if path.is_dir():
+        if not (path / RUN_RECORD).is_file():
+            raise BadInput(f"{path} holds no {RUN_RECORD}; name a record, or a run's folder.")
         path = path / RUN_RECORD
     record = load_record(path)
     steps = [_guarded("job", lambda: check_job(record, path))]

@@ -42,6 +42,10 @@ def environment() -> Environment:
             return shown
         return Markup('<a href="{}" rel="noopener noreferrer">{}</a>').format(address, shown)
 
+    def breakable(label: str) -> Markup:
+        """A configuration's name that may break after its colon rather than within a word."""
+        return escape(label).replace(":", Markup(":<wbr>"))
+
     def has_value(row: PublishedRow, chosen: Sequence[Any]) -> bool:
         """Whether a published row has a number in any of the chosen columns."""
         return any(row.values.get(column.key) is not None for column in chosen)
@@ -55,6 +59,7 @@ def environment() -> Environment:
     )
     made.globals.update(
         web_link=web_link,
+        breakable=breakable,
         value_text=value_text,
         statuses=STATUSES,
         has_value=has_value,

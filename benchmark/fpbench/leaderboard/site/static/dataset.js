@@ -34,6 +34,17 @@
     return p < 0.0001 ? p.toExponential(1) : p.toPrecision(2);
   }
 
+  /* What a cell holds, its interval still set apart. */
+  function copied(cell) {
+    return Array.prototype.map.call(cell.childNodes, function (node) { return node.cloneNode(true); });
+  }
+
+  /* A configuration's name, which may break after its colon rather than within a word. */
+  function breakable(label) {
+    var place = label.indexOf(":") + 1;
+    return place ? [label.slice(0, place), make("wbr"), label.slice(place)] : [label];
+  }
+
   function setUpComparison(data) {
     var place = one("#comparison");
     if (!place || !data.sections.length) {
@@ -91,16 +102,16 @@
       all("thead, tbody", table).forEach(function (part) { part.remove(); });
       table.appendChild(make("thead", {}, [make("tr", {}, [
         make("th", { scope: "col" }, ["score"]),
-        make("th", { scope: "col" }, [labels[0]]),
-        make("th", { scope: "col" }, [labels[1]])
+        make("th", { scope: "col" }, breakable(labels[0])),
+        make("th", { scope: "col" }, breakable(labels[1]))
       ])]));
       var body = make("tbody");
       var headings = board.tHead.rows[1].cells;
       for (var k = 1; k < headings.length; k += 1) {
         body.appendChild(make("tr", {}, [
           make("th", { scope: "row" }, [headings[k].textContent]),
-          make("td", {}, [lines[0].cells[k].textContent]),
-          make("td", {}, [lines[1].cells[k].textContent])
+          make("td", {}, copied(lines[0].cells[k])),
+          make("td", {}, copied(lines[1].cells[k]))
         ]));
       }
       table.appendChild(body);
