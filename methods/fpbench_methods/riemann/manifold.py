@@ -140,7 +140,8 @@ class RealManifold:
         from fpbench.compute.shared import SHARED
 
         projected = SHARED.rows(self._kind, pixels, self._project)
-        return pixels.astype(np.float32) / np.float32(255) - projected
+        deviations: NDArray[np.float32] = pixels.astype(np.float32) / np.float32(255) - projected
+        return deviations
 
     def _project(self, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
         """Projections x* of shape (N, H, W, 3)."""
