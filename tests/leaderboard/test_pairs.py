@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 
 from fpbench.leaderboard.pairs import compare_all
+from fpbench.metrics.ranking import rank_methods, ranks_that_tie
 from fpbench.metrics.statistics import holm, mcnemar
 
 
@@ -30,6 +31,24 @@ def test_correction_is_holms_over_all_pairs() -> None:
     upper = np.triu_indices(5, 1)
     assert pairs.corrected[upper] == pytest.approx(holm(pairs.p_value[upper]))
     assert np.array_equal(pairs.corrected, pairs.corrected.T)
+
+
+@pytest.mark.parametrize(("seeds", "order"), [(1, [4, 4, 2, 2, 1]), (3, [4, 4, 3, 2, 1])])
+def test_ranks_are_those_of_the_paired_bootstrap(seeds: int, order: list[int]) -> None:
+    rng = np.random.default_rng(1)
+    y = np.repeat([0, 1, 2], 100)
+    hard = rng.random(300)
+    levels = np.array([0.45, 0.47, 0.68, 0.7, 0.9])
+    noise = rng.normal(0, 0.05, (seeds, 5, 300))
+    x = (hard + noise < levels[:, None]).mean(axis=0)
+    pairs = compare_all(x, y)
+    ranks = ranks_that_tie([float(value) for value in x.mean(axis=1)], pairs.p_value)
+    expected, p = rank_methods(list(x), y)
+    assert ranks == expected == order
+    # What the site says of a pair is what the ranks rest on.
+    better = (pairs.difference < 0) & (pairs.corrected <= 0.05)
+    assert ranks == (1 + better.sum(axis=1)).tolist()
+    assert min(pairs.p_value[0, 1], p[0, 1]) > 0.05
 
 
 def sign_flip_p(gap: np.ndarray, weights: np.ndarray, rng: np.random.Generator) -> float:

@@ -192,7 +192,11 @@ def _same_images(rows: Sequence[Row], problems: list[Problem]) -> list[Row]:
 
 
 def _ranked(rows: Sequence[Row]) -> tuple[list[Row], Pairs | None]:
-    """Rows with ranks by the headline score; rows without comparable predictions have none."""
+    """Rows with ranks by the headline score; rows without comparable predictions have none.
+
+    The tests are those of `fpbench.leaderboard.pairs`, the counting is
+    `fpbench.metrics.ranking.ranks_that_tie`, which corrects as `Pairs.corrected` does.
+    """
     chosen = [i for i, row in enumerate(rows) if row.judged is not None and row.value is not None]
     unjudged = [
         replace(row, judged=None, unranked=row.unranked or "no accuracy")

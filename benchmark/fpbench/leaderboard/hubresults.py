@@ -3,6 +3,10 @@
 A dataset repository with an ``eval.yaml`` is a benchmark; a model repository with a file under
 ``.eval_results`` shows its score on its page and on the benchmark's leaderboard. One number
 stands for one task, and higher is better: here the balanced accuracy among generators.
+
+The Hub takes only listed names as ``evaluation_framework`` (``EVALUATION_FRAMEWORKS`` in
+``packages/tasks/src/eval.ts`` of huggingface.js), and `FRAMEWORK` is not among them yet; see
+``docs/leaderboards.md``.
 """
 
 from __future__ import annotations

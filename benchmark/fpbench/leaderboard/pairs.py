@@ -1,4 +1,10 @@
-"""Paired tests between all rows of a table at once, in matrix products.
+"""Paired tests between all rows of a table at once, in matrix products: these decide the ranks.
+
+`fpbench.leaderboard.boards` hands the p-values to `fpbench.metrics.ranking.ranks_that_tie`, and the
+site's comparison shows the same ones. `fpbench.metrics.ranking.rank_methods` asks the same question
+by a paired bootstrap, one pair after the other; it needs ``4 · pairs / α`` resamples a pair to
+survive Holm's correction, ten million for 500 rows, so it serves a few rows outside boards, and as
+the reference that a test holds this module against.
 
 For single runs on equally many images a source this is McNemar's test, exactly as
 `fpbench.metrics.statistics.mcnemar` makes it. Where correctness is a mean over seeds, or sources
