@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -62,6 +63,7 @@ def spec_of(record: Record, location: str = "") -> JobSpec:
         record: The record.
         location: What the dataset is to be loaded by, where that is not its name.
     """
+    limits: dict[str, Any] = {name: getattr(record.protocol, name) for name in LIMITS}
     return JobSpec(
         method=record.method.name,
         variant=record.method.variant,
