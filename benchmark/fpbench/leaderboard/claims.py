@@ -79,11 +79,7 @@ def spec_of(record: Record, location: str = "") -> JobSpec:
         control=record.protocol.control,
         scoring=record.protocol.scoring,
         location=location,
-        train_images=record.protocol.train_images,
-        reference_images=record.protocol.reference_images,
-        bag_sizes=record.protocol.bag_sizes,
-        fingerprint_bags=record.protocol.fingerprint_bags,
-        fingerprint_bag_size=record.protocol.fingerprint_bag_size,
+        **limits,
     )
 
 

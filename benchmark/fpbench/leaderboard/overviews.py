@@ -10,8 +10,9 @@ from fpbench.leaderboard.markdown import escape, link, table
 from fpbench.leaderboard.published import Published, PublishedTable
 from fpbench.leaderboard.render import HOW_TO_READ, MARK, published_tables
 from fpbench.leaderboard.rows import HEADLINE, Row, Section
-from fpbench.leaderboard.structure import FAMILY, Structure, aligned, design_of, read_structure
+from fpbench.leaderboard.structure import Structure, aligned, design_of, read_structure
 from fpbench.metrics.alignment import Alignment
+from fpbench.runs.structure import FAMILY
 
 TRANSFER_TABLES = ("manifpt-4",)
 STRUCTURE_TABLES = ("manifpt-5",)
