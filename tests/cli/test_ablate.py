@@ -35,7 +35,8 @@ def test_a_table_a_curve_and_then_a_resume(
     assert code == 0 and "done before" in err and "running" not in err
     ablation = Ablation.model_validate(json.loads(out))
     # The floor does not look at the images, so bags help it not at all.
-    assert [(row.value, row.mean) for row in ablation.rows] == [(1, 0.25), (10, 0.25)]
+    assert [row.value for row in ablation.rows] == [1, 10]
+    assert [row.mean for row in ablation.rows] == [pytest.approx(1 / 12)] * 2
 
 
 @pytest.mark.parametrize(

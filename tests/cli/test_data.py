@@ -35,7 +35,7 @@ def test_show_every_card(capsys: pytest.CaptureFixture[str]) -> None:
 def test_audit_states_the_shortcut(capsys: pytest.CaptureFixture[str]) -> None:
     code, shown, _ = call(capsys, "data", "audit", "gm-mini", "--json")
     assert code == 0
-    assert 0.25 < json.loads(shown)["shortcut"]["accuracy"] <= 1
+    assert 1 / 12 < json.loads(shown)["shortcut"]["accuracy"] <= 1
 
 
 @pytest.mark.parametrize("command", ["show", "build", "push"])

@@ -117,7 +117,7 @@ def test_training_and_reference_images_are_limited_as_said(
     ]
     record = store.find(points[0].jobs[0])
     assert record is not None and record.protocol.reference_images == 100
-    assert rows[0].mean == record.scores["accuracy"].value and rows[0].chance == 0.25
+    assert rows[0].mean == record.scores["accuracy"].value and rows[0].chance == 1 / 12
     with pytest.raises(BadInput, match="no score 'acuracy'"):
         collect_ablation(points, "reference-size", store, ("acuracy",))
 
@@ -170,7 +170,7 @@ def test_a_method_for_sets_judges_every_size_itself(
     assert Judging.sizes == [1, 25]
     rows = collect_ablation(points, "bag-size", store, ())
     # It always answers the same, so it is at chance.
-    assert [row.mean for row in rows[:2]] == [pytest.approx(0.25)] * 2
+    assert [row.mean for row in rows[:2]] == [pytest.approx(1 / 12)] * 2
     assert rows[2].mean is None and rows[2].reason
 
 
@@ -281,9 +281,9 @@ def test_bags_per_source_make_fingerprints_of_those_bags(
     for key in fingerprintbags.DECORRELATION:
         assert whole[key].value == pytest.approx(record.scores[key].value, abs=1e-4)
     rho = fingerprintbags.read_fingerprint_bags(store.folder(spec), 16)
-    named = (rho.correlations.argmax(axis=1) == rho.labels).reshape(4, -1).mean(axis=1)
+    named = (rho.correlations.argmax(axis=1) == rho.labels).reshape(12, -1).mean(axis=1)
     assert whole[fingerprintbags.ACCURACY].value == pytest.approx(named.mean())
-    assert whole[fingerprintbags.ACCURACY].chance == 0.25
+    assert whole[fingerprintbags.ACCURACY].chance == 1 / 12
     ordinary = plan_ablation("sparse", "gm-mini", mini, "bag-size", (1,))[0].jobs[0]
     assert ordinary.key != spec.key
 
