@@ -84,3 +84,36 @@ def test_no_value_without_grounds():
         neighbourhood.silhouettes(rows, labels * 0)
     with pytest.raises(ValueError, match="no 0-th"):
         neighbourhood.neighbour_purity(rows, labels, 0)
+
+
+def test_contributions_are_what_leaving_an_image_out_changes():
+    """Against the jackknife of the mean silhouette, whose pseudo-values they approximate."""
+    rows, labels = clouds(sizes=(60, 60, 60))
+    whole = metrics.silhouette_samples(rows, labels)
+    shares = neighbourhood.silhouette_shares(rows, labels)
+    assert shares.mean() == pytest.approx(whole.mean())
+    kept = [np.arange(180) != i for i in range(0, 180, 5)]
+    change = [whole.mean() - metrics.silhouette_samples(rows[k], labels[k]).mean() for k in kept]
+    assert np.corrcoef(change, shares[::5])[0, 1] > 0.95
+    purity = neighbourhood.neighbour_purity(rows, labels)
+    shares = neighbourhood.purity_shares(rows, labels)
+    assert shares.mean() == pytest.approx(purity.mean())
+    change = [purity.mean() - neighbourhood.neighbour_purity(rows[k], labels[k]).mean()
+              for k in kept]  # fmt: skip
+    assert np.corrcoef(change, shares[::5])[0, 1] > 0.9
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("apart", [1.0, 2.5])
+@pytest.mark.parametrize("score", [neighbourhood.purity_score, neighbourhood.silhouette_score])
+def test_intervals_cover_at_500_repeats(score, apart):
+    labels = np.repeat(np.arange(4), 60)
+    centres = np.random.default_rng(5).normal(size=(4, 8))
+    centres *= apart / np.linalg.norm(centres, axis=1, keepdims=True)
+    drawn = [
+        score(centres[labels] + np.random.default_rng(seed).normal(size=(240, 8)), labels,
+              seed=seed, repeats=400)
+        for seed in range(500)
+    ]  # fmt: skip
+    truth = np.mean([s.value for s in drawn])
+    assert 0.92 <= np.mean([s.ci_low <= truth <= s.ci_high for s in drawn]) <= 0.98

@@ -42,6 +42,7 @@ KEYS = (
 """What `decorrelation_scores` returns, in this order."""
 
 _OF_SOURCES = "fingerprints of sources"
+_STRETCH = 3  # times the bias of the bootstrap, for the interval of margin_cc
 _CHUNK = 512  # rows held as float64 at once: residuals have up to 200,000 dimensions
 
 
@@ -268,9 +269,12 @@ def decorrelation_scores(
 ) -> dict[str, Score]:
     """Every key of `summarise` with its bootstrap interval over held-out images.
 
-    The fingerprints stay as they are: the interval is for these fingerprints on new images. That
-    of ``margin_cc`` is too narrow (0.89 instead of 0.95 in simulation) where entries lie at
-    chance, because its formula has a kink there.
+    The fingerprints stay as they are: the interval is for these fingerprints on new images.
+
+    The formula of ``margin_cc`` has a kink where an entry lies at chance, which moves the
+    estimate to one side; there the bootstrap's own interval covers 0.89 instead of 0.95 of 500
+    repeats. Its end on the other side is moved out by three times the bias that the bootstrap
+    shows (a factor found by simulation), after which 0.93 to 0.98 are covered.
 
     Args:
         correlations: Shape (N, M), of `item_correlations`.
@@ -329,7 +333,11 @@ def decorrelation_scores(
             drawn[key].append(parts[key])
     scores = {}
     for key in KEYS:
-        low, high = percentile_interval(np.concatenate(drawn[key]))
+        draws = np.concatenate(drawn[key])
+        low, high = percentile_interval(draws)
+        if key == "margin_cc":
+            bias = float(draws.mean() - values[key])
+            low, high = low - _STRETCH * max(bias, 0.0), high - _STRETCH * min(bias, 0.0)
         scores[key] = Score(float(values[key]), low, high, len(y), float(chance[key]))
     return scores
 

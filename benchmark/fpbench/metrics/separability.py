@@ -63,6 +63,16 @@ def separability_scores(
     the logarithm); what the groups differ by only because halvings are random is taken off, and
     the variance of a mean over that many halvings added.
 
+    Over 500 repeats of 4 sources of 64 images in 8 dimensions the 95 % interval covers, for
+    Gaussian, Student t5 and log-normal (σ = 0.6) embeddings, 0.96, 0.95 and 0.92 for ``fdr``,
+    0.96, 0.95 and 0.95 for ``fdr_inter``, but 0.97, 0.89 and 0.87 for ``fdr_intra``. The cause is
+    `intra` itself: an error of estimated covariances, of fourth order in the embeddings, so that
+    its variance is infinite without an eighth moment. A few images make most of its expectation,
+    and test sets without them cannot know: the interval is missed below, nine times of ten. Wider
+    quantiles, reciprocal or square-root scales and a correction for skewness gain 0.01 at most or
+    cover 0.996 of Gaussians. Read the interval of ``fdr_intra`` as a lower bound of its width
+    where embeddings have heavy tails.
+
     ``fdr_raw`` is that of `raw_ratio_score`.
 
     Args:

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fpbench.metrics.bootstrap import macro_mean_interval
-from fpbench.metrics.neighbourhood import NEIGHBOURS, neighbour_purity, silhouettes
+from fpbench.metrics.neighbourhood import NEIGHBOURS, purity_shares, silhouette_shares
 from fpbench.metrics.score import Floats, NotComputable, Score
 
 IMAGES_PER_SOURCE = 200
@@ -19,10 +19,11 @@ _COLUMNS = 2048  # of embeddings held as float64 at once
 def gather_neighbourhoods(
     embeddings: NDArray[np.float32], labels: NDArray[np.int64], generated: NDArray[np.bool_]
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Purity among the 10 nearest others, and silhouette, of each generated test image.
+    """What each generated test image contributes to purity (10 nearest others) and silhouette.
 
     Real images are left out, as they are from the other scores of fingerprints. Distances are
-    those of the embeddings themselves, in all their dimensions.
+    those of the embeddings themselves, in all their dimensions. Contributions have the means
+    of purities and silhouettes, and scatter as those means do.
 
     Args:
         embeddings: Shape (N, D), of test images.
@@ -38,7 +39,7 @@ def gather_neighbourhoods(
     if rows.shape[1] > _LARGEST_DIMENSION and np.ptp(rows) > 0:
         rows = isometric(rows)
     found = []
-    for measure in (neighbour_purity, silhouettes):
+    for measure in (purity_shares, silhouette_shares):
         values = np.full(len(labels), np.nan, np.float32)
         try:
             values[chosen] = measure(rows, labels[chosen])
