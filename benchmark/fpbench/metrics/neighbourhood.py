@@ -207,7 +207,7 @@ def purity_score(
     if len(counts) < 2:
         return Score.missing("There is one source only; all neighbours are of it.", n=len(y))
     chance = float((counts - 1).mean() / (len(y) - 1))
-    return Score(value, low, high, n=len(y), chance=chance)
+    return Score(value, max(0.0, low), min(1.0, high), n=len(y), chance=chance)
 
 
 def silhouette_score(
@@ -232,7 +232,7 @@ def silhouette_score(
         value, low, high = macro_mean_interval(values, y, seed=seed, repeats=repeats)
     except NotComputable as reason:
         return Score.missing(str(reason), n=len(y))
-    return Score(value, low, high, n=len(y))
+    return Score(value, max(-1.0, low), min(1.0, high), n=len(y))
 
 
 def _checked(features: ArrayLike, labels: ArrayLike) -> tuple[Floats, Integers]:

@@ -112,7 +112,9 @@ def neighbourhood_scores(
             found[key] = Score.missing(str(reason), n=len(y))
             continue
         chance = float((counts - 1).mean() / (len(y) - 1)) if key == "purity" else None
-        found[key] = Score(value, low, high, n=len(y), chance=chance)
+        # Contributions of single images lie beyond the range that their means cannot leave.
+        least = 0.0 if key == "purity" else -1.0
+        found[key] = Score(value, max(least, low), min(1.0, high), n=len(y), chance=chance)
     return found
 
 

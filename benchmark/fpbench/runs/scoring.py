@@ -19,7 +19,7 @@ from fpbench.metrics.decorrelation import (
     source_fingerprints,
 )
 from fpbench.metrics.projection import principal_axes
-from fpbench.metrics.score import NotComputable, Score
+from fpbench.metrics.score import NotComputable, Score, check_ids
 from fpbench.metrics.separability import raw_ratio_score, separability_scores
 from fpbench.runs.artifacts import Evidence
 from fpbench.runs.folds import Splits
@@ -156,6 +156,11 @@ def compute_scores(evidence: Evidence, protocol: Protocol) -> dict[str, Score]:
     scores |= _decorrelation(evidence, protocol)
     if evidence.purity is not None and evidence.silhouette is not None:
         scores |= neighbourhood_scores(evidence.purity, evidence.silhouette, y, seed)
+    try:
+        check_ids(ids, len(y))
+    except NotComputable as reason:
+        # A copied image is counted twice by every score, also by those that are not given ids.
+        return {key: Score.missing(str(reason), n=len(y)) for key in scores}
     return scores
 
 
