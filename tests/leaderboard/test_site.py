@@ -14,7 +14,7 @@ from fpbench.leaderboard.site.downloads import cell
 from fpbench.leaderboard.site.write import write_site
 
 PUBLISHED = Path(__file__).parents[2] / "leaderboards" / "published.yaml"
-VOID = {"meta", "link", "br", "img", "input"}
+VOID = {"meta", "link", "br", "img", "input", "wbr"}
 
 
 class Page(HTMLParser):

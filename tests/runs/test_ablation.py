@@ -67,7 +67,7 @@ class Judging(Sparse):
 
     def predict_proba_bags(self, images: ImageSet, bags: Any) -> Any:
         type(self).sizes.append(len(bags[0]))
-        return np.full((len(bags), 5), 0.2, np.float32)
+        return np.full((len(bags), 13), 1 / 13, np.float32)
 
 
 @pytest.fixture
@@ -128,7 +128,7 @@ def test_limits_are_nested_balanced_and_leave_the_tested_images_alone(mini: GMDa
     for part in ("train", "reference"):
         few, more = (set(getattr(s, part).ids.tolist()) for s in (small, large))
         assert few < more < set(getattr(whole, part).ids.tolist())
-    assert np.bincount(small.train.labels).tolist() == [8] * 5
+    assert np.bincount(small.train.labels).tolist() == [8] * 13
     assert small.test is whole.test and small.validation is whole.validation
     other = limit_splits(whole, 8, 80, 4)
     assert set(other.train.ids.tolist()) != set(small.train.ids.tolist())
@@ -254,10 +254,11 @@ def correlate_by_hand(spec: JobSpec, store: Store, rows: Any, prints: Any) -> An
     """|corr| as NumPy computes it, averaged over the test images of each generator."""
     evidence = read_evidence(store.folder(spec))
     middle = prints.mean(axis=0)
-    rho = np.zeros((4, 4))
-    for i in range(4):
+    count = len(prints)
+    rho = np.zeros((count, count))
+    for i in range(count):
         own = rows[evidence.labels == i + 1] - middle
-        for j in range(4):
+        for j in range(count):
             rho[i, j] = np.mean([abs(np.corrcoef(x, prints[j] - middle)[0, 1]) for x in own])
     return rho
 
@@ -301,15 +302,15 @@ def test_few_bags_hold_their_own_images_only(
     own = np.flatnonzero(train.labels > 0)
     drawn = own[draw_bags(train.labels[own], 7, 3, np.random.default_rng([spec.seed, 2]))]
     embed = Sparse().embed
-    vectors = np.stack([embed(train)[bag].max(axis=0) for bag in drawn]).reshape(4, 3, -1)
+    vectors = np.stack([embed(train)[bag].max(axis=0) for bag in drawn]).reshape(12, 3, -1)
     for number in (1, 3):
         prints = vectors[:, :number].mean(axis=1).astype(np.float64)
         rho = correlate_by_hand(spec, store, embed(mini.test).astype(np.float64), prints)
         found = fingerprintbags.read_fingerprint_bags(store.folder(spec), number)
         score = fingerprintbags.fingerprint_scores(found, 0)
         assert found.images == 7 * number and found.size == 7
-        assert score["decorrelation_self"].value == pytest.approx(np.trace(rho) / 4, abs=1e-4)
-        cross = (rho.sum() - np.trace(rho)) / 12
+        assert score["decorrelation_self"].value == pytest.approx(np.trace(rho) / 12, abs=1e-4)
+        cross = (rho.sum() - np.trace(rho)) / (12 * 11)
         assert score["decorrelation_cross"].value == pytest.approx(cross, abs=1e-4)
     with pytest.raises(BadInput, match="no fingerprints of 2 bags"):
         fingerprintbags.read_fingerprint_bags(store.folder(spec), 2)
