@@ -230,3 +230,16 @@ def test_every_interval_covers_the_truth(key):
 @pytest.mark.parametrize("strength", [0.0, 0.5, 1.0])
 def test_the_kink_of_the_corrected_margin_costs_no_coverage(strength):
     assert 0.92 <= coverage("margin_cc", 500, 60, strength) <= 0.985
+
+
+def test_two_centred_sources_have_no_margin_of_magnitudes():
+    """Their fingerprints are each other's negative: the margin of |corr| is 0 for any images."""
+    rng = np.random.default_rng(0)
+    prints, y = rng.normal(size=(2, 40)), np.repeat([0, 1], 30)
+    images = prints[y] + rng.normal(size=(60, 40))
+    scores = d.decorrelation(images, y, images, y)
+    for key in ("margin", "margin_cc", "dsf_printed", "dsf_l1"):
+        assert scores[key].value is None and "each other's negative" in scores[key].reason
+    assert scores["margin_signed"].value > 0.5
+    assert scores["self"].value == pytest.approx(scores["cross"].value)
+    assert d.decorrelation(images, y, images, y, centre=False)["margin"].value is not None

@@ -200,7 +200,7 @@ def test_values_by_default_reach_what_there_is(mini: GMDataset) -> None:
 
 
 def test_keys_given_before_there_were_limits_stay_as_they_are() -> None:
-    spec = JobSpec("prnu", "wavelet", "gm-mini", "1", "ab" * 32, "1")
+    spec = JobSpec("prnu", "wavelet", "gm-mini", "1", "ab" * 32, "1", scoring=1)
     assert spec.key == "25121d6d5bacb6e2"
     for limit in (
         {"train_images": 5},

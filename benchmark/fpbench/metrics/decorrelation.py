@@ -42,6 +42,11 @@ KEYS = (
 """What `decorrelation_scores` returns, in this order."""
 
 _OF_SOURCES = "fingerprints of sources"
+_OF_MAGNITUDES = ("margin", "margin_cc", "dsf_printed", "dsf_l1")
+_MIRRORED = (
+    "Two fingerprints around their mean are each other's negative, so |corr| with both is the same "
+    "whatever the images; margin_signed tells two sources apart."
+)
 _STRETCH = 3  # times the bias of the bootstrap, for the interval of margin_cc
 _CHUNK = 512  # rows held as float64 at once: residuals have up to 200,000 dimensions
 
@@ -286,7 +291,8 @@ def decorrelation_scores(
         ids: Distinct names of the held-out images, if known.
 
     Returns:
-        `KEYS` to scores. Chance is the score of independent fingerprints of d dimensions.
+        `KEYS` to scores. Chance is the score of independent fingerprints of d dimensions. Two
+        centred fingerprints are each other's negative: what compares |corr| has no value then.
 
     Raises:
         ValueError: If shapes do not fit.
@@ -332,7 +338,11 @@ def decorrelation_scores(
         for key in KEYS:
             drawn[key].append(parts[key])
     scores = {}
+    mirrored = sources == 2 and bool(np.allclose(correlations[:, 0], -correlations[:, 1]))
     for key in KEYS:
+        if mirrored and key in _OF_MAGNITUDES:
+            scores[key] = Score.missing(_MIRRORED, n=len(y))
+            continue
         draws = np.concatenate(drawn[key])
         low, high = percentile_interval(draws)
         if key == "margin_cc":

@@ -66,12 +66,12 @@ def separability_scores(
     Over 500 repeats of 4 sources of 64 images in 8 dimensions the 95 % interval covers, for
     Gaussian, Student t5 and log-normal (σ = 0.6) embeddings, 0.96, 0.95 and 0.92 for ``fdr``,
     0.96, 0.95 and 0.95 for ``fdr_inter``, but 0.97, 0.89 and 0.87 for ``fdr_intra``. The cause is
-    `intra` itself: an error of estimated covariances, of fourth order in the embeddings, so that
-    its variance is infinite without an eighth moment. A few images make most of its expectation,
-    and test sets without them cannot know: the interval is missed below, nine times of ten. Wider
-    quantiles, reciprocal or square-root scales and a correction for skewness gain 0.01 at most or
-    cover 0.996 of Gaussians. Read the interval of ``fdr_intra`` as a lower bound of its width
-    where embeddings have heavy tails.
+    probably `intra` itself: an error of estimated covariances, of fourth order in the embeddings,
+    so that few images of a skewed or heavy tail make most of its expectation, and test sets
+    without them cannot know: the interval is missed below, nine times of ten. Wider quantiles,
+    reciprocal or square-root scales and a correction for skewness gained 0.04 at most, and those
+    that gained it covered 0.996 of Gaussians. Where embeddings have such tails, the intervals of
+    ``fdr_intra``, and slightly that of ``fdr``, are too narrow.
 
     ``fdr_raw`` is that of `raw_ratio_score`.
 

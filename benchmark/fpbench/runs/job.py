@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 from fpbench.method import Budget
 
-SCORING_VERSION = 1
+SCORING_VERSION = 2
 """Raised whenever a score computed from the same predictions may change."""
 
 Control = Literal["none", "shuffled-labels"]

@@ -12,10 +12,8 @@ from typing import Any, Literal
 from fpbench import registry
 from fpbench.datasets.load import DatasetIdentity
 from fpbench.method import Budget
+from fpbench.runs.job import SCORING_VERSION
 from fpbench.runs.plan import check_params
-
-SCORING_VERSION = 1
-"""Raised whenever a score computed from the same predictions may change."""
 
 Reference = Literal["source", "target"]
 
