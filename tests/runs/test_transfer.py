@@ -17,10 +17,11 @@ from fpbench.images import ImageSet, Source
 from fpbench.method import FitContext, Method, MethodCard, Variant
 from fpbench.runs import transfer
 from fpbench.runs.store import RECORD_FILE, Store
-from fpbench.runs.transfer import execute_transfer, score_transfer, task_of
+from fpbench.runs.transfer import execute_transfer, task_of
 from fpbench.runs.transferdata import enlarge, restrict_sources
 from fpbench.runs.transferjob import TransferSpec, plan_transfer
 from fpbench.runs.transferrecord import TRANSFER_FILE, find_transfer, read_transfer
+from fpbench.runs.transferscoring import read_task, score_transfer
 
 COLOURS = {"photographs": 20, "DCGAN": 60, "WGAN": 75, "NVAE": 140, "VAE": 155, "Glow": 200}
 FAMILIES = {"DCGAN": "GAN", "WGAN": "GAN", "NVAE": "VAE", "VAE": "VAE", "Glow": "Flow"}
@@ -157,6 +158,8 @@ def test_scores_follow_from_the_stored_predictions(
     assert table["id"].tolist() == world["b"].test.ids.tolist()
     again = score_transfer(task_of(proba, world["a"].train, world["b"].test), spec.seed)
     assert {k: s.value for k, s in again.items()} == {k: s.value for k, s in record.scores.items()}
+    stored = read_task(store.folder(spec) / "predictions.parquet", record)
+    assert score_transfer(stored, spec.seed) == again
     # The same by scikit-learn: columns of a are real, dcgan, nvae, glow.
     shared = table["source"].isin(["dcgan-b", "nvae-b"]).to_numpy()
     truth = (table["source"][shared] == "nvae-b").astype(int)

@@ -20,8 +20,8 @@ def submit(
 ) -> None:
     """Validate RUNS, show what would be sent, and put it where boards are made.
 
-    A RUN is a run's folder, its record.json, or a folder of runs. Nothing is written unless all
-    are valid.
+    A RUN is a run's folder, its record.json or transfer.json, or a folder of runs. Nothing is
+    written unless all are valid.
     """
     from fpbench.cli.progress import progress_bars
     from fpbench.errors import BadInput
@@ -36,14 +36,7 @@ def submit(
             prepared.append(prepare(path, root))
             progress("validate", position, len(paths))
     for submission in prepared:
-        record = submission.record
-        score = record.scores.get("accuracy")
-        value = record.status if score is None or score.value is None else f"{score.value:.3f}"
-        click.echo(
-            f"{record.method.name}:{record.method.variant} on {record.dataset.name}, seed "
-            f"{record.protocol.seed}, budget {record.protocol.budget}: {value} "
-            f"({submission.state})"
-        )
+        click.echo(f"{submission.title}: {submission.headline} ({submission.state})")
         for note in submission.notes:
             click.echo(f"  Note: {note}", err=True)
         if submission.state == "new":
@@ -69,6 +62,6 @@ def submit(
         write(submission, root)
     where = "" if root == Path("leaderboards") else f" --root {root}"
     click.echo(
-        f"Written below {root / 'results'}. Next: fpbench leaderboard build{where}, "
+        f"Written below {root}. Next: fpbench leaderboard build{where}, "
         f"fpbench leaderboard check{where}, then commit {root} and open a pull request."
     )

@@ -18,6 +18,7 @@ from fpbench.leaderboard.overviews import (
 )
 from fpbench.leaderboard.published import Published, read_published
 from fpbench.leaderboard.render import MARK, dataset_board
+from fpbench.leaderboard.transfers import TransferEntry, collect_transfers
 
 BIB_MARK = "% Made by `fpbench leaderboard build` from the methods' cards."
 
@@ -30,12 +31,14 @@ class Leaderboards:
         collection: Records and cards.
         boards: One board a dataset.
         published: Published numbers.
+        transfers: Transfer records.
         problems: What could not be used, from all of them.
     """
 
     collection: Collection
     boards: tuple[Board, ...]
     published: Published
+    transfers: tuple[TransferEntry, ...]
     problems: tuple[Problem, ...]
 
 
@@ -47,13 +50,14 @@ def read_leaderboards(root: Path) -> Leaderboards:
     """
     collection = collect(root)
     boards, problems = make_boards(collection)
-    found = [*collection.problems, *problems]
+    transfers, unusable = collect_transfers(root)
+    found = [*collection.problems, *problems, *unusable]
     try:
         published = read_published(root / PUBLISHED)
     except BadInput as error:
         published = Published()
         found.append(Problem(PUBLISHED, relative(str(error), root)))
-    return Leaderboards(collection, tuple(boards), published, tuple(found))
+    return Leaderboards(collection, tuple(boards), published, transfers, tuple(found))
 
 
 def citations(collection: Collection) -> str:
@@ -68,7 +72,7 @@ def make_files(leaderboards: Leaderboards) -> dict[str, str]:
     cards = leaderboards.collection.cards
     files = {f"{board.folder}.md": dataset_board(board, cards, published) for board in boards}
     files["README.md"] = index(boards, published)
-    files["transfer.md"] = transfer_board(boards, published)
+    files["transfer.md"] = transfer_board(leaderboards.transfers, published)
     files["structure.md"] = structure_board(boards, published)
     files["cost.md"] = cost_board(boards)
     files["citations.bib"] = citations(leaderboards.collection)

@@ -12,13 +12,16 @@ from fpbench.errors import BadInput
 from fpbench.leaderboard.build import make_files, read_leaderboards, stale
 from fpbench.leaderboard.claims import compare_scores, recomputed
 from fpbench.leaderboard.collect import Entry, Problem, collect, relative
-from fpbench.leaderboard.layout import RESULTS, evidence_folder
+from fpbench.leaderboard.layout import RESULTS
 from fpbench.leaderboard.submit import told
+from fpbench.leaderboard.transfers import TRANSFERS, TransferEntry, rescored
 from fpbench.method import Progress
 from fpbench.registry import card_folders
 from fpbench.runs.record import Record
+from fpbench.runs.transferrecord import TransferRecord
 
 _PACKAGE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]* [0-9][A-Za-z0-9.+!]*")
+_FOLDERS = (RESULTS, TRANSFERS)
 _METHOD = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*:[A-Za-z0-9][A-Za-z0-9._-]*")
 
 
@@ -70,11 +73,19 @@ def check(
         problems += _drift(root, since, names)
         problems += [found for e in changed if (found := _outdated(e)) is not None]
     done = [entry for entry in chosen if entry.record.status == "done"]
+    moved = [t for t in leaderboards.transfers if t.record.status == "done"]
+    if since is not None:
+        moved = [t for t in moved if _beside(t.path, root, names)]
+    count = len(done) + len(moved)
     if rescore:
         for position, entry in enumerate(done, start=1):
             problems += _rescored(entry, root)
-            progress("score again", position, len(done))
-    return CheckReport(len(entries), len(done) if rescore else 0, changed, tuple(problems))
+            progress("score again", position, count)
+        for position, transfer in enumerate(moved, start=len(done) + 1):
+            problems += _rescored_transfer(transfer, root)
+            progress("score again", position, count)
+    total = len(entries) + len(leaderboards.transfers)
+    return CheckReport(total, count if rescore else 0, changed, tuple(problems))
 
 
 def _rescored(entry: Entry, root: Path) -> list[Problem]:
@@ -83,6 +94,16 @@ def _rescored(entry: Entry, root: Path) -> list[Problem]:
     except BadInput as error:
         message = relative(str(error).removeprefix(f"{entry.path}: "), root)
         return [Problem(entry.link, message)]
+    if not differences:
+        return []
+    return [Problem(entry.link, f"scores do not follow from predictions: {told(differences)}.")]
+
+
+def _rescored_transfer(entry: TransferEntry, root: Path) -> list[Problem]:
+    try:
+        differences = [d for d in rescored(entry.record, entry.path) if not d.is_rounding]
+    except BadInput as error:
+        return [Problem(entry.link, relative(str(error), root))]
     if not differences:
         return []
     return [Problem(entry.link, f"scores do not follow from predictions: {told(differences)}.")]
@@ -110,7 +131,7 @@ def _git(root: Path, *arguments: str) -> str:
 
 
 def changed_files(root: Path, since: str) -> dict[str, str]:
-    """Files below ``root/results`` that differ from a git revision, uncommitted ones too.
+    """Records and their files that differ from a git revision, uncommitted ones too.
 
     Returns:
         Path relative to `root` to git's letter: A added, M changed, D deleted.
@@ -124,18 +145,23 @@ def changed_files(root: Path, since: str) -> dict[str, str]:
     # What others did to the base since this branch left it is not this change.
     base = _git(root, "merge-base", commit, "HEAD").strip()
     listed = _git(
-        root, "diff", "--name-status", "--no-renames", "--relative", "-z", base, "--", RESULTS
+        root, "diff", "--name-status", "--no-renames", "--relative", "-z", base, "--", *_FOLDERS
     )
     parts = listed.split("\0")
     found = {name: letter for letter, name in zip(parts[::2], parts[1::2], strict=False) if name}
-    untracked = _git(root, "ls-files", "--others", "--exclude-standard", "-z", "--", RESULTS)
+    untracked = _git(root, "ls-files", "--others", "--exclude-standard", "-z", "--", *_FOLDERS)
     found |= {name: "A" for name in untracked.split("\0") if name}
     return found
 
 
 def _touched(entry: Entry, root: Path, names: dict[str, str]) -> bool:
-    beside = evidence_folder(entry.path).relative_to(root).as_posix() + "/"
-    return entry.link in names or any(name.startswith(beside) for name in names)
+    return _beside(entry.path, root, names)
+
+
+def _beside(path: Path, root: Path, names: dict[str, str]) -> bool:
+    """Whether a record or a file beside it is among changed ones."""
+    beside = path.with_suffix("").relative_to(root).as_posix()
+    return any(name.startswith((f"{beside}/", f"{beside}.json")) for name in names)
 
 
 def _drift(root: Path, since: str, names: dict[str, str]) -> list[Problem]:
@@ -148,9 +174,10 @@ def _drift(root: Path, since: str, names: dict[str, str]) -> list[Problem]:
         if letter == "D":
             problems.append(Problem(name, "was removed; a result stays, newer versions join it."))
             continue
+        schema = TransferRecord if name.startswith(f"{TRANSFERS}/") else Record
         try:
-            before = Record.model_validate_json(_git(root, "show", f"{base}:./{name}"))
-            after = Record.model_validate_json((root / name).read_text("utf-8"))
+            before = schema.model_validate_json(_git(root, "show", f"{base}:./{name}"))
+            after = schema.model_validate_json((root / name).read_text("utf-8"))
         except ValueError:
             # A malformed record is already a problem of its own.
             continue

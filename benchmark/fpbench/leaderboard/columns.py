@@ -99,9 +99,6 @@ DECORRELATION = Group(
 GROUPS = (ATTRIBUTION, BAGS, SEPARABILITY, DECORRELATION)
 """Tables of a dataset's board, in order; cost follows them."""
 
-TRANSFER_PREFIX = "transfer_"
-"""Scores that stand on the transfer board."""
-
 STRUCTURE_PREFIX = "structure_"
 """Scores that stand on the structure board."""
 
@@ -115,7 +112,7 @@ def other_scores(rows: tuple[Row, ...]) -> Group | None:
             key
             for row in rows
             for key in row.scores
-            if key not in _KNOWN and not key.startswith((TRANSFER_PREFIX, STRUCTURE_PREFIX))
+            if key not in _KNOWN and not key.startswith(STRUCTURE_PREFIX)
         }
     )
     if not keys:

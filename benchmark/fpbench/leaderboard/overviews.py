@@ -11,6 +11,7 @@ from fpbench.leaderboard.published import Published, PublishedTable
 from fpbench.leaderboard.render import HOW_TO_READ, MARK, published_tables
 from fpbench.leaderboard.rows import HEADLINE, Row, Section
 from fpbench.leaderboard.structure import Structure, aligned, design_of, read_structure
+from fpbench.leaderboard.transfers import TransferEntry, transfer_tables
 from fpbench.metrics.alignment import Alignment
 from fpbench.runs.structure import FAMILY
 
@@ -122,15 +123,18 @@ def _tables(published: Published, names: Sequence[str]) -> list[PublishedTable]:
     return [item for item in published.tables if item.id in names]
 
 
-def transfer_board(boards: Sequence[Board], published: Published) -> str:
+def transfer_board(entries: Sequence[TransferEntry], published: Published) -> str:
     """Scores of methods that were trained on one dataset and tested on another."""
     lines = [MARK, "", "# Transfer", ""]
     lines += [
-        "Trained on one dataset, tested on another: on architectures that both hold (shared), by "
-        "family, and on architectures never seen in training (disjoint).",
+        "Trained on one dataset, tested on another. Of images by models that both datasets hold: "
+        "which model made it, answers limited to those models or not. Of all images: of which "
+        "family the model is, and the same of models that were not trained on. Real against "
+        "generated stands apart. Means over seeds with 95 % intervals, in the order of the first "
+        "column; rows are not ranked.",
         "",
     ]
-    measured = _score_tables(boards, c.TRANSFER_PREFIX)
+    measured = transfer_tables(entries)
     lines += measured or ["No record holds transfer scores yet.", ""]
     lines += published_tables(_tables(published, TRANSFER_TABLES))
     return "\n".join(lines).rstrip() + "\n"

@@ -29,9 +29,24 @@ from fpbench.leaderboard.layout import (
     write_bytes,
 )
 from fpbench.leaderboard.methodcard import card_text, published_card, read_card
+from fpbench.leaderboard.rows import HEADLINE
 from fpbench.leaderboard.schema import load_record
+from fpbench.leaderboard.transfers import (
+    COLUMNS,
+    check_transfer,
+    predictions_path,
+    rescored,
+    transfer_path,
+    transfer_spec,
+)
 from fpbench.registry import card_folders, method_class, method_origin
-from fpbench.runs.record import Record
+from fpbench.runs.record import DatasetEntry, Record
+from fpbench.runs.transferrecord import (
+    TRANSFER_FILE,
+    SideEntry,
+    TransferRecord,
+    read_transfer,
+)
 
 _HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
 _LARGEST_FIGURE = 1 << 20
@@ -49,11 +64,31 @@ class Submission:
         notes: What the submitter should know.
     """
 
-    record: Record
+    record: Record | TransferRecord
     source: Path
     files: dict[str, bytes]
     state: str
     notes: tuple[str, ...] = ()
+
+    @property
+    def title(self) -> str:
+        """The job in a few words."""
+        record = self.record
+        if isinstance(record, TransferRecord):
+            return transfer_spec(record).title
+        return (
+            f"{record.method.name}:{record.method.variant} on {record.dataset.name}, seed "
+            f"{record.protocol.seed}, budget {record.protocol.budget}"
+        )
+
+    @property
+    def headline(self) -> str:
+        """Its headline score, or how the job ended."""
+        key = COLUMNS[0][0] if isinstance(self.record, TransferRecord) else HEADLINE
+        score = self.record.scores.get(key)
+        if score is None or score.value is None:
+            return self.record.status
+        return f"{score.value:.3f}"
 
     @property
     def size(self) -> int:
@@ -74,12 +109,14 @@ def find_records(runs: Iterable[Path]) -> list[Path]:
             continue
         records = sorted(
             path
-            for path in run.rglob(RUN_RECORD)
+            for name in (RUN_RECORD, TRANSFER_FILE)
+            for path in run.rglob(name)
             if not any(part.startswith(".") for part in path.relative_to(run).parts)
         )
         if not records:
             raise BadInput(
-                f"{run} holds no {RUN_RECORD}; name a run's folder, or a folder of them."
+                f"{run} holds no {RUN_RECORD} and no {TRANSFER_FILE}; name a run's folder, or a "
+                "folder of them."
             )
         found += records
     return list(dict.fromkeys(found))
@@ -97,12 +134,14 @@ def prepare(path: Path, root: Path) -> Submission:
             nobody else could load its dataset, its method is neither installed nor known, or
             another result of the same job is there already.
     """
+    if path.name == TRANSFER_FILE:
+        return _prepare_transfer(path, root)
     record = load_record(path)
     if record.status == "failed":
         raise BadInput(f"{path} is of a failed job, which is no result: {record.reason}")
     check_job(record, path)
     check_unlimited(record, path)
-    notes = _check_dataset(record, path)
+    notes = _check_dataset(record.dataset, path)
     target = record_path(root, record)
     folder = target.parent.relative_to(root).as_posix()
     files = {f"{folder}/{target.name}": path.read_bytes()}
@@ -122,8 +161,28 @@ def prepare(path: Path, root: Path) -> Submission:
         notes.append("fpbench's checkout had changes that no commit holds.")
     if record.protocol.budget == "smoke":
         notes.append("budget smoke is a test of the plumbing; boards show it last.")
-    state = _state(record, target)
+    state = _state(record, load_record(target) if target.is_file() else None, target)
     return Submission(record, path, files, state, tuple(notes))
+
+
+def _prepare_transfer(path: Path, root: Path) -> Submission:
+    record = read_transfer(path)
+    check_transfer(record, path)
+    notes: list[str] = []
+    for side in (record.train, record.test):
+        notes += _check_dataset(side, path)
+    target = transfer_path(root, record)
+    files = {target.relative_to(root).as_posix(): path.read_bytes()}
+    if record.status == "done":
+        differences = [d for d in rescored(record, path) if not d.is_rounding]
+        if differences:
+            raise BadInput(f"{path}: scores do not follow from predictions: {told(differences)}.")
+        beside = predictions_path(target).relative_to(root).as_posix()
+        files[beside] = predictions_path(path).read_bytes()
+    if record.environment.git_dirty:
+        notes.append("fpbench's checkout had changes that no commit holds.")
+    known = read_transfer(target) if target.is_file() else None
+    return Submission(record, path, files, _state(record, known, target), tuple(notes))
 
 
 def told(differences: Sequence[Difference]) -> str:
@@ -133,9 +192,9 @@ def told(differences: Sequence[Difference]) -> str:
     return f"{shown} (and {more} more)" if more > 0 else shown
 
 
-def _check_dataset(record: Record, path: Path) -> list[str]:
+def _check_dataset(dataset: DatasetEntry | SideEntry, path: Path) -> list[str]:
     """Refuse a dataset that nobody else could load."""
-    name = record.dataset.name
+    name = dataset.name
     folder = card_folders().get(name.partition(":")[0])
     if folder is None:
         if _HUB_ID.fullmatch(name):
@@ -150,9 +209,9 @@ def _check_dataset(record: Record, path: Path) -> list[str]:
         known = identify(name, offline=True)
     except BadInput:
         return [f"{name} is not built here, so its revision was not compared."]
-    if known.content_hash != record.dataset.content_hash:
+    if known.content_hash != dataset.content_hash:
         return [
-            f"{name} has revision {known.revision} here, the run used {record.dataset.revision}; "
+            f"{name} has revision {known.revision} here, the run used {dataset.revision}; "
             "a board shows the revision of its newest record."
         ]
     return []
@@ -192,11 +251,10 @@ def _card(record: Record, path: Path, there: Path) -> bytes:
     return card_text(published_card(cls.card, package)).encode()
 
 
-def _state(record: Record, target: Path) -> str:
-    if not target.is_file():
-        return "new"
-    known = load_record(target)
-    if known.status != "done":
+def _state(
+    record: Record | TransferRecord, known: Record | TransferRecord | None, target: Path
+) -> str:
+    if known is None or known.status != "done":
         return "new"
     differences = [d for d in compare_scores(known.scores, record.scores) if not d.is_rounding]
     if record.status != "done" or differences:
@@ -236,10 +294,7 @@ def open_pull_request(submissions: Sequence[Submission], repository: str) -> str
     from huggingface_hub import CommitOperationAdd, HfApi
 
     files = {name: content for sent in submissions for name, content in sent.files.items()}
-    jobs = ", ".join(
-        f"{sent.record.method.name}:{sent.record.method.variant} on {sent.record.dataset.name}"
-        for sent in submissions[:3]
-    )
+    jobs = "; ".join(sent.title for sent in submissions[:3])
     more = f" and {len(submissions) - 3} more" if len(submissions) > 3 else ""
     with hub_errors("dataset", repository):
         commit = HfApi().create_commit(
