@@ -10,6 +10,8 @@ from fpbench.method import Budget, MethodCard, Variant
 from fpbench_methods.network_method import NetworkMethod
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from numpy.typing import NDArray
     from torch import Tensor
 
@@ -17,6 +19,7 @@ if TYPE_CHECKING:
     from fpbench_methods.nn.attributor import AttributorNetwork
 
 _LEVELS = {"smoke": 16, "small": 32, "full": 256}
+_SHIFT = 24
 
 
 class Nataraj(NetworkMethod):
@@ -47,7 +50,7 @@ class Nataraj(NetworkMethod):
             "}"
         ),
         licence="MIT",
-        version="1",
+        version="2",
         variants={"horizontal": Variant("pairs of horizontal neighbours")},
         min_size=8,
         faithful=(
@@ -63,7 +66,9 @@ class Nataraj(NetworkMethod):
             "be established; Adam at 5e-4 (cosine), batches of 32, instead of perhaps Adadelta.",
             "Budgets smoke and small add the 256 levels up to 16 and 32: a 256×256 matrix per "
             "channel costs 64 times more than one of 32×32, and a 32×32 image fills at most 992 of "
-            "its 65,536 cells. They train 3 and 20 epochs, full at most 50.",
+            "its 65,536 cells. They train 3 and 20 epochs, full at most 50, and "
+            "shift all grey levels of a training image by up to 24 at random: few images do not "
+            "teach the network to ignore how bright they are.",
         ),
         url="https://arxiv.org/abs/1903.06836",
     )
@@ -87,6 +92,24 @@ class Nataraj(NetworkMethod):
 
         pixels = batch.permute(0, 2, 3, 1).cpu().numpy()
         return torch.from_numpy(scaled_cooccurrence(pixels, self.side())).to(batch.device)
+
+    def augmentation(self) -> Callable[[Tensor], Tensor] | None:
+        """In budgets smoke and small, a random shift of all grey levels of each image.
+
+        How bright a photograph is moves its counts along the diagonal, which a few thousand
+        images do not teach the network to ignore. Shifts keep every difference of neighbours but
+        those that meet 0 or 255.
+        """
+        import torch
+
+        if self._budget == "full":
+            return None
+
+        def shifted(batch: Tensor) -> Tensor:
+            shift = torch.randint(-_SHIFT, _SHIFT + 1, (len(batch), 1, 1, 1), dtype=torch.int16)
+            return (batch.to(torch.int16) + shift.to(batch.device)).clamp_(0, 255).to(torch.uint8)
+
+        return shifted
 
     def build(self, classes: int, *, initial: bool) -> AttributorNetwork:
         """The network for matrices of the budget's size."""
