@@ -131,3 +131,40 @@ def test_images_of_another_size_are_refused() -> None:
 def test_impossible_parameters_are_refused(params: dict[str, float]) -> None:
     with pytest.raises(ValueError, match=next(iter(params))):
         PRNU(**params)  # type: ignore[arg-type]
+
+
+def test_dncnn_has_its_papers_size_and_learns_to_find_noise() -> None:
+    """17 layers of 64 channels have 558,336 convolution weights; noise is found better than not."""
+    from fpbench_methods.nn.dncnn import DenoiserSize, DnCNN, denoiser_residual, train_denoiser
+
+    weights = [p.numel() for p in DnCNN(17, 64).parameters() if p.ndim == 4]
+    assert len(weights) == 17 and sum(weights) == 2 * 3 * 64 * 9 + 15 * 64 * 64 * 9
+    clean = np.clip(smooth_images(80, 5), 0, 255)
+    coarse = np.rint(np.repeat(np.repeat(clean[:, ::8, ::8], 8, axis=1), 8, axis=2))
+    images = coarse.astype(np.uint8)
+    network = train_denoiser(images[:64], 12.0, DenoiserSize(4, 8, 300), FitContext())
+    rng = np.random.default_rng(0)
+    noisy = np.clip(images[64:] + np.rint(rng.normal(0, 12, images[64:].shape)), 0, 255)
+    noise = noisy - images[64:]
+    found = denoiser_residual(network, noisy.astype(np.uint8), 12.0, "cpu")
+    assert found.shape == noise.shape and found.dtype == np.float32
+    assert np.mean((noise - found) ** 2) < 0.65 * np.mean(noise**2)
+    assert np.corrcoef(found.ravel(), noise.ravel())[0, 1] > 0.6
+
+
+def test_dncnn_names_planted_patterns_and_is_loaded_as_it_was_saved(tmp_path: Path) -> None:
+    test = planted(20, 3, 6.0)
+    method = PRNU(denoiser="dncnn", sigma=4.0).fit(
+        planted(30, 0, 6.0),
+        reference=planted(40, 1, 0.0),
+        validation=planted(10, 2, 6.0),
+        context=FitContext(budget="smoke"),
+    )
+    proba = method.predict_proba(test)
+    generated = test.labels > 0
+    named = proba[generated, 1:].argmax(axis=1) + 1
+    assert (named == test.labels[generated]).mean() > 0.9
+    method.save(tmp_path)
+    again = PRNU.load(tmp_path)
+    np.testing.assert_array_equal(again.predict_proba(test), proba)
+    np.testing.assert_array_equal(again.embed(test), method.embed(test))
