@@ -107,7 +107,7 @@ def wavelet_residual(
                 found = plane_residuals(planes, levels, noise)
                 residual[part] = found.permute(0, 2, 3, 1).cpu().numpy()
         return residual
-    batch = min(count, max(1, 4 * _CACHED // (height * width * channels)))
+    batch = min(count, max(1, 16 * _CACHED // (height * width * channels)))
     mine = threading.local()
 
     def measure(start: int) -> None:
