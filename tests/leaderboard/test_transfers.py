@@ -14,6 +14,7 @@ from click.testing import CliRunner
 from fpbench.cli.main import cli
 from fpbench.leaderboard.build import build
 from fpbench.leaderboard.check import check
+from fpbench.leaderboard.site.write import write_site
 from fpbench.leaderboard.transfers import collect_transfers, transfer_path
 from fpbench.runs.transferrecord import read_transfer
 
@@ -61,6 +62,10 @@ def test_from_runs_to_the_board(root: Path, runs: Path) -> None:
     found = [read_transfer(path) for path in records]
     pixels = [r.scores["auc_real"].value or 0 for r in found if r.method.name == "pixels"]
     assert f"{sum(pixels) / 2:.3f}" in next(row for row in rows if "pixels" in row)
+    write_site(root, root.parent / "site")
+    shown = (root.parent / "site" / "transfer.html").read_text("utf-8")
+    assert "transfer.html" in (root.parent / "site" / "index.html").read_text("utf-8")
+    assert f"{sum(pixels) / 2:.3f}" in shown and "Tested only: Glow." in shown
     report = check(root)
     assert report.problems == () and report.rescored == 3
     assert "0 new results" in invoke("submit", str(runs), "--root", str(root))

@@ -11,7 +11,7 @@ from fpbench.leaderboard.published import Published, PublishedTable
 from fpbench.leaderboard.render import HOW_TO_READ, MARK, published_tables
 from fpbench.leaderboard.rows import HEADLINE, Row, Section
 from fpbench.leaderboard.structure import Structure, aligned, design_of, read_structure
-from fpbench.leaderboard.transfers import TransferEntry, transfer_tables
+from fpbench.leaderboard.transfers import TransferEntry, transfer_markdown
 from fpbench.metrics.alignment import Alignment
 from fpbench.runs.structure import FAMILY
 
@@ -134,7 +134,7 @@ def transfer_board(entries: Sequence[TransferEntry], published: Published) -> st
         "column; rows are not ranked.",
         "",
     ]
-    measured = transfer_tables(entries)
+    measured = transfer_markdown(entries)
     lines += measured or ["No record holds transfer scores yet.", ""]
     lines += published_tables(_tables(published, TRANSFER_TABLES))
     return "\n".join(lines).rstrip() + "\n"

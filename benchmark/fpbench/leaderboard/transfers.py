@@ -188,55 +188,108 @@ def _mean(records: Sequence[TransferRecord], key: str) -> Score | None:
     return combined([scores]) if scores else None
 
 
-def transfer_tables(entries: Iterable[TransferEntry]) -> list[str]:
-    """Markdown tables of transfer records: one for each pair of datasets, budget and rule."""
+@dataclass(frozen=True)
+class TransferRow:
+    """One configuration of a method in a table.
+
+    Attributes:
+        label: Method, variant and parameters.
+        scores: One for each of `COLUMNS`, means over seeds; empty if it declined.
+        reason: Why it declined, or "".
+        records: Seed and link of each record.
+    """
+
+    label: str
+    scores: tuple[Score | None, ...]
+    reason: str
+    records: tuple[tuple[int, str], ...]
+
+
+@dataclass(frozen=True)
+class TransferTable:
+    """Records of one pair of datasets, budget and set of rules.
+
+    Attributes:
+        title: Heading, as plain text.
+        about: A few sentences, as plain text.
+        chance: Chance of each of `COLUMNS`, or None.
+        rows: In the order of the first column, those without a score last.
+    """
+
+    title: str
+    about: str
+    chance: tuple[float | None, ...]
+    rows: tuple[TransferRow, ...]
+
+
+def transfer_tables(entries: Iterable[TransferEntry]) -> list[TransferTable]:
+    """One table for each pair of datasets, budget and set of rules, by their names."""
     groups: dict[tuple[str, ...], dict[str, list[TransferEntry]]] = {}
     for entry in sorted(entries, key=lambda e: (e.record.protocol.seed, e.link)):
         rows = groups.setdefault(_group(entry.record), {})
         rows.setdefault(_label(entry.record), []).append(entry)
-    lines: list[str] = []
-    for group in sorted(groups):
-        lines += _table(groups[group])
-    return lines
+    return [_table(groups[group]) for group in sorted(groups)]
 
 
-def _table(rows: dict[str, list[TransferEntry]]) -> list[str]:
+def _table(rows: dict[str, list[TransferEntry]]) -> TransferTable:
     first = next(iter(rows.values()))[0].record
     spec, labels, protocol = transfer_spec(first), first.labels, first.protocol
-    lines = [
-        f"## {escape(spec.train.title)} to {escape(spec.test.title)}, budget {protocol.budget}",
-        "",
-        f"Revisions {escape(first.train.revision)} and {escape(first.test.revision)}. Models in "
-        f"both: {escape(', '.join(labels.shared_architectures) or 'none')}. Tested only: "
-        f"{escape(', '.join(labels.new_architectures) or 'none')}. Reference images of the "
-        f"{'dataset trained on' if protocol.reference == 'source' else 'dataset tested on'}. "
-        f"Naming the model cannot exceed {labels.cap:.3f} on all tested models." + _sizes(first),
-        "",
-    ]
-    done: list[tuple[float, str, list[str]]] = []
-    declined: list[list[str]] = []
-    chance: list[str] | None = None
+    about = (
+        f"Revisions {first.train.revision} and {first.test.revision}. Models in both: "
+        f"{', '.join(labels.shared_architectures) or 'none'}. Tested only: "
+        f"{', '.join(labels.new_architectures) or 'none'}. Reference images of the dataset "
+        f"{'trained on' if protocol.reference == 'source' else 'tested on'}. Naming the model "
+        f"cannot exceed {labels.cap:.3f} on all tested models.{_sizes(first)}"
+    )
+    chance: tuple[float | None, ...] = (None,) * len(COLUMNS)
+    found: list[TransferRow] = []
     for label, entries in rows.items():
-        records = [entry.record for entry in entries if entry.record.status == "done"]
-        links = " ".join(f"[{e.record.protocol.seed}]({e.link})" for e in entries)
-        if not records:
-            reason = escape(entries[0].record.reason or "declined")
-            declined.append([f"**{escape(label)}**", reason, *["–"] * (len(COLUMNS) - 1), links])
+        done = [entry.record for entry in entries if entry.record.status == "done"]
+        records = tuple((entry.record.protocol.seed, entry.link) for entry in entries)
+        if not done:
+            found.append(TransferRow(label, (), entries[0].record.reason or "", records))
             continue
-        scores = [_mean(records, key) for key, _ in COLUMNS]
-        order = -(scores[0].value or 0.0) if scores[0] is not None else 1.0
-        cells = [f"**{escape(label)}**", *(c.score_text(score) for score in scores), links]
-        done.append((order, label, cells))
-        if chance is None:
-            levels = [records[0].scores.get(key) for key, _ in COLUMNS]
-            chance = ["*chance*", *(_level(e.chance if e else None) for e in levels), "–"]
-    body = [cells for _, _, cells in sorted(done)] + declined
-    headings = ["method", *(title for _, title in COLUMNS), "records by seed"]
-    return lines + table(headings, ([chance] if chance else []) + body)
+        scores = tuple(_mean(done, key) for key, _ in COLUMNS)
+        found.append(TransferRow(label, scores, "", records))
+        levels = (done[0].scores.get(key) for key, _ in COLUMNS)
+        chance = tuple(None if level is None else level.chance for level in levels)
+    return TransferTable(
+        f"{spec.train.title} to {spec.test.title}, budget {protocol.budget}",
+        about,
+        chance,
+        tuple(sorted(found, key=_order)),
+    )
 
 
-def _level(chance: float | None) -> str:
+def _order(row: TransferRow) -> tuple[float, ...]:
+    """Best first, by each column in turn; what declined comes last."""
+    if not row.scores:
+        return (1.0,) * len(COLUMNS)
+    values = (score.value if score is not None else None for score in row.scores)
+    return tuple(0.5 if value is None else -value for value in values)
+
+
+def level_text(chance: float | None) -> str:
+    """A chance level, or a dash."""
     return "–" if chance is None else f"{chance:.3f}"
+
+
+def transfer_markdown(entries: Iterable[TransferEntry]) -> list[str]:
+    """The tables as lines of Markdown."""
+    lines: list[str] = []
+    for found in transfer_tables(entries):
+        lines += [f"## {escape(found.title)}", "", escape(found.about), ""]
+        body = [["*chance*", *map(level_text, found.chance), "–"]]
+        for row in found.rows:
+            links = " ".join(f"[{seed}]({link})" for seed, link in row.records)
+            empty = ["–"] * (len(COLUMNS) - 1)
+            cells = [c.score_text(score) for score in row.scores]
+            body.append(
+                [f"**{escape(row.label)}**", *(cells or [escape(row.reason), *empty]), links]
+            )
+        headings = ["method", *(title for _, title in COLUMNS), "records by seed"]
+        lines += table(headings, body)
+    return lines
 
 
 def _sizes(record: TransferRecord) -> str:

@@ -21,6 +21,7 @@ from fpbench.leaderboard.render import HOW_TO_READ, configuration_label, shortcu
 from fpbench.leaderboard.rows import HEADLINE
 from fpbench.leaderboard.site import pages
 from fpbench.leaderboard.site.downloads import board_csv, board_json
+from fpbench.leaderboard.transfers import COLUMNS, level_text, transfer_tables
 
 if TYPE_CHECKING:
     from jinja2 import Environment
@@ -85,7 +86,12 @@ def make_pages(
         raise BadInput(f"{records_url!r} is no web address; give one that begins with https://.")
     engine = environment()
     boards, published = leaderboards.boards, leaderboards.published
-    common = {"has_published": bool(published.tables), "here": ""}
+    transfers = transfer_tables(leaderboards.transfers)
+    common = {
+        "has_published": bool(published.tables),
+        "has_transfers": bool(transfers),
+        "here": "",
+    }
     pictures: dict[str, Path] = {}
     found = pages.appearances(boards)
     cards = leaderboards.collection.cards
@@ -110,6 +116,11 @@ def make_pages(
         texts["published.html"] = engine.get_template("published.html").render(
             common, top="", here="published", tables=published.tables
         )
+    if transfers:
+        texts["transfer.html"] = engine.get_template("transfer.html").render(
+            common, top="", here="transfer", tables=transfers, columns=COLUMNS,
+            level_text=level_text, score_text=c.score_text,
+        )  # fmt: skip
     texts["downloads/citations.bib"] = citations(leaderboards.collection)
     for name in ("site.css", "site.js", "dataset.js", "theme.js"):
         source = files("fpbench.leaderboard.site") / "static" / name
