@@ -166,6 +166,9 @@ def test_no_value_without_grounds():
     assert "Every architecture" in transfer.disjoint_score(known).reason
     new = task(tested=[t for t in TESTED if t[1] in ("DCGAN", "NVAE", "DDPM")])
     assert "No tested image" in transfer.disjoint_score(new).reason
+    # GANs alone are new, and the answer always is GAN.
+    one = task(tested=[t for t in TESTED if t[1] in ("DCGAN", "NVAE", "PGGAN")])
+    assert "one family (GAN)" in transfer.disjoint_score(one).reason
     t = task()
     ids = ["a"] * len(t.image_sources)
     fields = {name: getattr(t, name) for name in t.__dataclass_fields__}

@@ -152,13 +152,15 @@ def disjoint_score(
         repeats: Number of resamples.
 
     Returns:
-        Score; without value if no architecture is new or fewer than two families are shared.
+        Score; without value if no architecture is new, fewer than two families are shared, or
+        the new architectures that can be judged are of one family: naming it always would then
+        be right always.
     """
     seen = np.isin(np.asarray(task.image_architectures), np.asarray(task.column_architectures))
     new = ~seen & (np.asarray(task.image_families) != REAL_FAMILY)
     if not new.any():
         return Score.missing("Every architecture of the test dataset was in training.")
-    return _score(
+    score = _score(
         task,
         np.asarray(task.column_families),
         np.asarray(task.image_families),
@@ -169,6 +171,14 @@ def disjoint_score(
         repeats,
         "families",
     )
+    judged = set(np.asarray(task.image_families)[new]) & set(task.column_families)
+    if score.value is not None and len(judged) == 1:
+        return Score.missing(
+            f"All unseen architectures are of one family ({judged.pop()}): naming it always would "
+            "be right always.",
+            n=score.n,
+        )
+    return score
 
 
 def transfer_scores(
@@ -182,7 +192,7 @@ def transfer_scores(
     ...                     names("x", "y", "z"), names("DCGAN", "NVAE", "PGGAN"),
     ...                     names("GAN", "VAE", "GAN"))
     >>> {key: score.value for key, score in transfer_scores(task).items()}
-    {'shared_masked': 1.0, 'shared_unmasked': 1.0, 'family': 1.0, 'disjoint': 1.0}
+    {'shared_masked': 1.0, 'shared_unmasked': 1.0, 'family': 1.0, 'disjoint': None}
     """
     return {
         "shared_masked": shared_score(task, masked=True, seed=seed, repeats=repeats),
