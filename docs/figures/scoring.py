@@ -1,7 +1,7 @@
 """Draws the figures of docs/scoring.md from real runs.
 
 Run it from the root of a checkout: ``python docs/figures/scoring.py --runs runs``. Jobs that are
-finished there are not run again.
+finished there are not run again. The tree is of gm-cifar10, whose real images must be at hand.
 """
 
 from __future__ import annotations
@@ -32,6 +32,7 @@ from fpbench.runs.store import Store
 
 HERE = Path(__file__).parent
 METHOD, DATASET = "prnu", "gm-mini"
+TREE_METHOD, TREE_DATASET = "logdct", "gm-cifar10"
 DIMENSIONS = 4
 SIZES = (32, 64, 96, 150)
 SIMULATED_SIZES = (32, 64, 256, 512, 1024)
@@ -108,9 +109,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--runs", type=Path, default=Path("runs"))
     store = Store(parser.parse_args().runs)
-    (spec,) = make_plan([METHOD], {DATASET: load(DATASET).identity})
+    (spec,) = make_plan([TREE_METHOD], {TREE_DATASET: load(TREE_DATASET).identity})
     folder = finished(store, spec, figures=True)
-    shutil.copyfile(folder / "figures" / "dendrogram.png", HERE / "scoring-dendrogram.png")
+    for name in ("dendrogram", "alignment"):
+        shutil.copyfile(folder / "figures" / f"{name}.png", HERE / f"scoring-{name}.png")
+    (spec,) = make_plan([METHOD], {DATASET: load(DATASET).identity})
+    folder = finished(store, spec)
     draw_fdr(folder)
     draw_bags(store)
 
