@@ -197,7 +197,7 @@ def test_ctrl_c_keeps_finished_jobs_and_leaves_nothing_half_written(
         assert process.poll() is None and time.monotonic() < deadline
         time.sleep(0.2)
     process.send_signal(signal.SIGINT)
-    told = process.communicate(timeout=120)[1]
+    told = process.communicate(timeout=300)[1]
     assert process.returncode == 130
     assert "Interrupted" in told and "Traceback" not in told
     after = sorted(path.parent.name for path in (tmp_path / "runs").rglob("record.json"))
