@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import re
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from fpbench.errors import BadInput
 from fpbench.leaderboard.build import make_files, read_leaderboards, stale
-from fpbench.leaderboard.claims import compare_scores, recomputed
+from fpbench.leaderboard.claims import Difference, compare_scores, recomputed
 from fpbench.leaderboard.collect import Entry, Problem, collect, relative
 from fpbench.leaderboard.layout import RESULTS
 from fpbench.leaderboard.submit import told
@@ -79,31 +80,24 @@ def check(
     count = len(done) + len(moved)
     if rescore:
         for position, entry in enumerate(done, start=1):
-            problems += _rescored(entry, root)
+            problems += _followed(entry, partial(recomputed, entry.record, entry.path), root)
             progress("score again", position, count)
         for position, transfer in enumerate(moved, start=len(done) + 1):
-            problems += _rescored_transfer(transfer, root)
+            problems += _followed(transfer, partial(rescored, transfer.record, transfer.path), root)
             progress("score again", position, count)
     total = len(entries) + len(leaderboards.transfers)
     return CheckReport(total, count if rescore else 0, changed, tuple(problems))
 
 
-def _rescored(entry: Entry, root: Path) -> list[Problem]:
+def _followed(
+    entry: Entry | TransferEntry, find: Callable[[], Sequence[Difference]], root: Path
+) -> list[Problem]:
+    """What `find`, which scores the entry's predictions again, says against the record."""
     try:
-        differences = [d for d in recomputed(entry.record, entry.path) if not d.is_rounding]
+        differences = [d for d in find() if not d.is_rounding]
     except BadInput as error:
         message = relative(str(error).removeprefix(f"{entry.path}: "), root)
         return [Problem(entry.link, message)]
-    if not differences:
-        return []
-    return [Problem(entry.link, f"scores do not follow from predictions: {told(differences)}.")]
-
-
-def _rescored_transfer(entry: TransferEntry, root: Path) -> list[Problem]:
-    try:
-        differences = [d for d in rescored(entry.record, entry.path) if not d.is_rounding]
-    except BadInput as error:
-        return [Problem(entry.link, relative(str(error), root))]
     if not differences:
         return []
     return [Problem(entry.link, f"scores do not follow from predictions: {told(differences)}.")]

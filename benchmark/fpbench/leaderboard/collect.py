@@ -138,10 +138,19 @@ def _other_card(card: PublishedCard | None, entry: Entry) -> str | None:
     )
 
 
-def _placed(root: Path, path: Path) -> Record:
-    """The record at `path`, if it lies where it belongs and its files are what it says."""
+def check_inside(root: Path, path: Path) -> None:
+    """Refuse a record that is a link or lies outside the leaderboards' folder.
+
+    Raises:
+        BadInput: If it is.
+    """
     if path.is_symlink() or not path.resolve().is_relative_to(root.resolve()):
         raise BadInput(f"{path} is a link or leads out of the folder; commit the file itself.")
+
+
+def _placed(root: Path, path: Path) -> Record:
+    """The record at `path`, if it lies where it belongs and its files are what it says."""
+    check_inside(root, path)
     record = load_record(path)
     belongs = record_path(root, record)
     if belongs != path:

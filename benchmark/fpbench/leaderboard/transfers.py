@@ -13,7 +13,7 @@ from pathlib import Path
 from fpbench.errors import BadInput
 from fpbench.leaderboard import columns as c
 from fpbench.leaderboard.claims import Difference, compare_scores
-from fpbench.leaderboard.collect import Problem, relative
+from fpbench.leaderboard.collect import Problem, check_inside, relative
 from fpbench.leaderboard.combine import combined
 from fpbench.leaderboard.layout import folder_name
 from fpbench.leaderboard.markdown import escape, table
@@ -138,8 +138,7 @@ def collect_transfers(root: Path) -> tuple[tuple[TransferEntry, ...], tuple[Prob
     for path in sorted((root / TRANSFERS).rglob("*.json")):
         link = path.relative_to(root).as_posix()
         try:
-            if path.is_symlink() or not path.resolve().is_relative_to(root.resolve()):
-                raise BadInput(f"{path} is a link or leads out of the folder; commit the file.")
+            check_inside(root, path)
             record = read_transfer(path)
             check_transfer(record, path)
             belongs = transfer_path(root, record)
