@@ -331,19 +331,20 @@ class _Builder:
                 "images": images,
             }
         quality.contact_sheet(np.concatenate(sheet), self._out / "contact" / f"{name}.png")
-        record.quality.update(self._quality(name, small))
+        features, reference = self._reference(name, small)
+        drawn = np.concatenate([part for split in LABELLED_SPLITS for part in small[split]])
+        record.quality.update(quality.quality(features, reference, drawn))
         if name == REAL:
-            reference = np.concatenate(small["reference"])
-            features = quality.PixelFeatures(reference)
-            drawn = sum(record.counts[split] for split in LABELLED_SPLITS)
-            record.facts["yardsticks"] = quality.yardsticks(features, reference, drawn)
+            record.facts["yardsticks"] = quality.yardsticks(features, reference, len(drawn))
         record.save(name, self._work)
         self._finished[name] = record
         return record
 
-    def _quality(self, name: str, small: dict[str, list[NDArray[np.float32]]]) -> dict[str, float]:
+    def _reference(
+        self, name: str, small: dict[str, list[NDArray[np.float32]]]
+    ) -> tuple[quality.PixelFeatures, NDArray[np.float32]]:
+        """Thumbnails of the real reference images, and the features fitted to them."""
         path = self._work / f"thumbnails-{self._real_key[:8]}.npy"
-        images = np.concatenate([part for split in LABELLED_SPLITS for part in small[split]])
         if name == REAL:
             reference = np.concatenate(small["reference"])
             np.save(path, reference)
@@ -355,7 +356,7 @@ class _Builder:
                 for _, pixels in self._images().batches("reference")
             ]
             reference = np.concatenate(parts)
-        return quality.quality(quality.PixelFeatures(reference), reference, images)
+        return quality.PixelFeatures(reference), reference
 
 
 def _row(model: str) -> dict[str, Any]:
