@@ -62,3 +62,43 @@ def test_no_alignment_without_grounds():
         imageclusters.align_images(rows, labels * 0)
     with pytest.raises(ValueError, match="no algorithm"):
         imageclusters.align_images(rows, labels, algorithm="dbscan")
+
+
+def test_main_axes_keep_the_distances_of_few_dimensions():
+    rng = np.random.default_rng(0)
+    rows = rng.normal(size=(80, 20)) @ rng.normal(size=(20, 90))
+    kept = imageclusters.main_axes(rows)
+    assert kept.shape == (80, 50)
+    np.testing.assert_allclose(
+        np.linalg.norm(kept[:40] - kept[40:], axis=1),
+        np.linalg.norm(rows[:40] - rows[40:], axis=1),
+    )
+
+
+def interval_coverage(strength, repeats, images=60):
+    """How often the interval holds the agreement of the whole population, known in closed form."""
+    shares = np.full((4, 4), (1 - strength) / 4) + np.eye(4) * strength
+    joint = shares / 4
+    # Without chance agreement, as in a population, AMI is MI over entropy.
+    mi = np.log(4) + np.sum(joint * np.log(shares))
+    truth = mi / np.log(4)
+    rng = np.random.default_rng(0)
+    origin = np.repeat(np.arange(4), images)
+    hits = 0
+    for _ in range(repeats):
+        found = np.concatenate([rng.choice(4, images, p=row) for row in shares])
+        ami = metrics.adjusted_mutual_info_score(origin, found)
+        low, high = imageclusters._ami_interval(origin, found, np.arange(4), ami, rng)
+        hits += low <= truth <= high
+    return hits / repeats
+
+
+@pytest.mark.parametrize("strength", [0.3, 0.7])
+def test_the_interval_holds_the_agreement_of_the_population(strength):
+    assert 0.88 <= interval_coverage(strength, 100) <= 1.0
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("strength", [0.3, 0.5, 0.8])
+def test_the_interval_covers_at_500_repeats(strength):
+    assert 0.92 <= interval_coverage(strength, 500) <= 0.98

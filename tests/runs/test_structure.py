@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 from scipy.cluster.hierarchy import cophenet, fcluster, linkage
 from scipy.spatial.distance import squareform
 from sklearn.metrics import adjusted_mutual_info_score
@@ -24,7 +25,9 @@ FAMILIES = ("GAN", "GAN", "GAN", "VAE", "VAE", "VAE", "Flow", "Flow", "Flow")
 UPSAMPLING = ("a", "b", "c", "a", "b", "c", "a", "b", "c")
 
 
-def planted(design: bool = True, generators: int = 9) -> tuple[Evidence, list[Source]]:
+def planted(
+    design: bool = True, generators: int = 9
+) -> tuple[Evidence, NDArray[np.float32], list[Source]]:
     """Sources whose fingerprints group by their loss, which their family explains wholly."""
     rng = np.random.default_rng(0)
     groups = {"GAN": 0, "VAE": 1, "Flow": 2}
@@ -54,7 +57,11 @@ def planted(design: bool = True, generators: int = 9) -> tuple[Evidence, list[So
         fingerprint_correlations=own.astype(np.float32),
         dimension=64,
     )
-    return evidence, sources
+    # Images lie around the centre of their group, a little apart by source.
+    centres = rng.normal(size=(4, 64))[np.append(3, group)] * 2
+    centres += rng.normal(size=centres.shape) * 0.5
+    rows = centres[labels] + rng.normal(size=(len(labels), 64)) * 0.3
+    return evidence, rows.astype(np.float32), sources
 
 
 @pytest.fixture(scope="module")
@@ -65,7 +72,7 @@ def document() -> StructureDocument:
 
 
 def test_the_tree_is_that_of_scipy(document: StructureDocument) -> None:
-    evidence, _ = planted()
+    evidence, _, _ = planted()
     flat = squareform(1 - evidence.fingerprint_correlations.astype(np.float64), checks=False)
     tree = linkage(flat, "average")
     np.testing.assert_allclose(np.sort(np.asarray(document.linkage)[:, 2]), np.sort(tree[:, 2]))
@@ -100,20 +107,43 @@ def test_the_bootstrap_keeps_planted_groups_together(document: StructureDocument
     np.testing.assert_allclose(np.asarray(document.coclustering), expected, atol=0.05)
 
 
+def test_clusters_of_images_follow_their_source_and_what_was_planted(
+    document: StructureDocument,
+) -> None:
+    found = {entry.attribute: entry for entry in document.image_clusters}
+    assert list(found) == ["source", "family", "loss", "upsampling"]
+    for name, clusters, images in (("source", 9, 180), ("family", 3, 180), ("loss", 3, 180)):
+        assert found[name].clusters == clusters and found[name].images == images
+        assert found[name].ami == pytest.approx(1), name
+    # Sources, not images, are permuted for what sources share: 280 ways to group nine by three.
+    assert found["source"].p_value == pytest.approx(1 / 1001)
+    assert found["family"].p_value == pytest.approx(1 / 280, abs=0.005)
+    other = found["upsampling"]
+    assert other.images == 160 and other.ami is not None and other.ami < 0.3
+    assert (other.p_holm or 0) >= (other.p_value or 0) > 0.1
+
+
+def test_images_that_are_all_alike_have_no_clusters_but_a_reason() -> None:
+    evidence, rows, sources = planted()
+    found = describe_structure(evidence, np.ones_like(rows), sources, 0)
+    assert found is not None
+    assert {entry.reason for entry in found.image_clusters} == {"All embeddings are equal."}
+    assert all(entry.ami is None for entry in found.image_clusters)
+
+
 def test_without_design_choices_only_the_family_is_compared() -> None:
-    evidence, sources = planted(design=False)
-    found = describe_structure(evidence, sources, 0)
+    found = describe_structure(*planted(design=False), seed=0)
     assert found is not None and [e.attribute for e in found.alignments] == ["family"]
     assert found.alignment_reason and "no design choice" in found.alignment_reason
 
 
 def test_one_value_for_all_is_null_with_a_reason() -> None:
-    evidence, sources = planted()
+    evidence, rows, sources = planted()
     same = [
         Source(s.name, s.family, s.architecture, {} if s.is_real else {"skip": "none"})
         for s in sources
     ]
-    found = describe_structure(evidence, same, 0)
+    found = describe_structure(evidence, rows, same, 0)
     assert found is not None
     entry = found.alignments[1]
     assert entry.attribute == "skip" and entry.ami is None and "the same" in (entry.reason or "")
@@ -121,13 +151,13 @@ def test_one_value_for_all_is_null_with_a_reason() -> None:
 
 def test_few_generators_and_constant_fingerprints_have_no_tree() -> None:
     assert describe_structure(*planted(generators=3), seed=0) is None
-    evidence, sources = planted()
+    evidence, rows, sources = planted()
     evidence.fingerprint_correlations[0] = np.nan
-    assert describe_structure(evidence, sources, 0) is None
+    assert describe_structure(evidence, rows, sources, 0) is None
 
 
 def test_real_has_no_part_in_the_attributes() -> None:
-    _, sources = planted()
+    _, _, sources = planted()
     attributes = attributes_of([source for source in sources if not source.is_real])
     assert attributes["upsampling"][0] is None
     assert all(len(values) == 9 for values in attributes.values())
@@ -137,4 +167,4 @@ def test_the_file_reads_back(tmp_path: Path, document: StructureDocument) -> Non
     entry = write_structure(tmp_path, document)
     text = (tmp_path / entry.file).read_text()
     assert StructureDocument.model_validate_json(text) == document
-    assert json.loads(text)["schema_version"] == 1 and entry.size == len(text.encode())
+    assert json.loads(text)["schema_version"] == 2 and entry.size == len(text.encode())

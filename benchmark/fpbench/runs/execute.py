@@ -155,7 +155,7 @@ def _run(
             method, outcome, splits, spec.fingerprint_bags, size, spec.seed
         )
         artifacts["fingerprint_bags"] = write_fingerprint_bags(folder, found)
-    structure = describe_structure(evidence, dataset.sources, spec.seed)
+    structure = describe_structure(evidence, outcome.test_embeddings, dataset.sources, spec.seed)
     if structure is not None:
         artifacts["structure"] = write_structure(folder, structure)
     if figures:

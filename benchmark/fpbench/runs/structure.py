@@ -15,13 +15,14 @@ from fpbench.metrics.alignment import Alignment, align_clusters, correct_for_att
 from fpbench.metrics.score import Floats, NotComputable
 from fpbench.metrics.structure import Hierarchy, cluster_sources, coclustering, similarity_distance
 from fpbench.runs.artifacts import Evidence, describe_file
+from fpbench.runs.imageclusters import ImageClusterEntry, describe_image_clusters
 from fpbench.runs.record import ArtifactEntry
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 STRUCTURE = "structure.json"
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 LEAST_SOURCES = 4
 """With fewer generators there is hardly more than one tree, and nothing to align."""
 
@@ -80,6 +81,9 @@ class StructureDocument(_Part):
     alignment_reason: str | None = Field(
         description="Why no design choice is compared, where none is known."
     )
+    image_clusters: list[ImageClusterEntry] = Field(
+        description="Agreement of clusters of test images with their source and each attribute."
+    )
 
 
 def attributes_of(generators: Sequence[Source]) -> dict[str, tuple[str | None, ...]]:
@@ -134,14 +138,15 @@ def align_tree(
 
 
 def describe_structure(
-    evidence: Evidence, sources: Sequence[Source], seed: int
+    evidence: Evidence, embeddings: NDArray[np.float32], sources: Sequence[Source], seed: int
 ) -> StructureDocument | None:
     """Tree of the generators' fingerprints, its stability, and what it follows.
 
     Args:
         evidence: Of the job: correlations of fingerprints, and of test images with them.
+        embeddings: float32 of shape (N, D), of the test images.
         sources: The job's sources, in the order of labels.
-        seed: Seed of bootstrap and permutations.
+        seed: Seed of bootstrap, permutations and clusters of images.
 
     Returns:
         None with fewer than `LEAST_SOURCES` generators, or where a fingerprint is constant and
@@ -154,7 +159,11 @@ def describe_structure(
     tree = cluster_sources(similarity_distance(own))
     attributes = attributes_of(generators)
     alignments = align_tree(own, attributes, seed)
-    together = _stability(evidence, sources, max(2, len(set(attributes[FAMILY]))), seed)
+    places = np.asarray([k for k, source in enumerate(sources) if not source.is_real])
+    chosen = np.isin(evidence.labels, places)
+    labels = np.searchsorted(places, evidence.labels[chosen])
+    groups = min(max(2, len(set(attributes[FAMILY]))), len(places) - 1)
+    together = _stability(evidence.correlations[chosen], labels, groups, seed)
     return StructureDocument(
         sources=[source.name for source in generators],
         families=[source.family for source in generators],
@@ -169,6 +178,7 @@ def describe_structure(
         alignment_reason=None
         if len(attributes) > 1
         else "The dataset's card states no design choice of any generator.",
+        image_clusters=describe_image_clusters(embeddings[chosen], labels, attributes, seed),
     )
 
 
@@ -192,16 +202,13 @@ def write_structure(folder: Path, document: StructureDocument) -> ArtifactEntry:
 
 
 def _stability(
-    evidence: Evidence, sources: Sequence[Source], clusters: int, seed: int
+    correlations: NDArray[np.float32], labels: NDArray[np.int64], clusters: int, seed: int
 ) -> NDArray[np.float64] | None:
     """Co-clustering over draws of the test images, None where images correlate with nothing."""
-    generators = np.asarray([k for k, source in enumerate(sources) if not source.is_real])
-    chosen = np.isin(evidence.labels, generators)
-    rows = evidence.correlations[chosen].astype(np.float64)
-    labels = np.searchsorted(generators, evidence.labels[chosen])
+    rows = correlations.astype(np.float64)
     if not np.isfinite(rows).all():
         return None
     try:
-        return coclustering(rows, labels, min(clusters, len(generators) - 1), seed=seed)
+        return coclustering(rows, labels, clusters, seed=seed)
     except NotComputable:
         return None
