@@ -69,12 +69,13 @@ def main_axes(features: ArrayLike) -> Floats:
     rows = finite(raw)
     if all_equal(raw):
         raise NotComputable("All embeddings are equal.")
-    rows = rows - rows.mean(axis=0)
-    if rows.shape[1] <= _AXES or len(rows) <= _AXES:
-        return rows
+    centred: Floats = rows - rows.mean(axis=0)
+    if centred.shape[1] <= _AXES or len(centred) <= _AXES:
+        return centred
     from sklearn.decomposition import PCA
 
-    return np.asarray(PCA(_AXES, svd_solver="randomized", random_state=0).fit_transform(rows))
+    axes = PCA(_AXES, svd_solver="randomized", random_state=0)
+    return np.asarray(axes.fit_transform(centred), np.float64)
 
 
 def cluster_images(features: ArrayLike, clusters: int, algorithm: str, seed: int = 0) -> Integers:
