@@ -28,7 +28,7 @@ from fpbench.compute.row_distances import (
     copy_numbers,
     pair_distances,
 )
-from fpbench.compute.threads import each_in_threads, thread_count
+from fpbench.compute.threads import each_in_threads, one_blas_thread, thread_count
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -108,10 +108,11 @@ class ExactNeighbors:
         size = int(np.clip(self._memory // (64 * values), 16, _SAMPLE))
         sample = reference[np.unique(np.linspace(0, count - 1, size).astype(np.int64))]
         projection: Projection
-        if reference.ndim == 4 and reference.dtype == np.uint8:
-            projection = ImageProjection(sample, most)
-        else:
-            projection = RowProjection(sample, min(most, 128))
+        with one_blas_thread():
+            if reference.ndim == 4 and reference.dtype == np.uint8:
+                projection = ImageProjection(sample, most)
+            else:
+                projection = RowProjection(sample, min(most, 128))
         # The last column makes a query's product with a row a squared distance but for the
         # query's own length.
         width = projection.dimension
@@ -260,7 +261,8 @@ class ExactNeighbors:
         best = _Best(asked, first.ravel(), measured, k)
         np.put_along_axis(bounds, first, np.inf, axis=1)
         alive = bounds <= _ceiling(limit(best.worst), bounds.dtype)[:, None]
-        candidates = np.count_nonzero(alive, axis=1)
+        # Row by row, as counting along an axis first turns every truth value into an integer.
+        candidates = np.array([np.count_nonzero(row) for row in alive])
         heavy = np.flatnonzero(candidates > count // _EXCLUDED + 4 * k)
         # Measuring all rows means reading all of them, which a few queries are not worth.
         if candidates[heavy].sum() < 4 * count:

@@ -149,8 +149,9 @@ class ImageProjection:
         count, width = len(images), self._blocks * self._channels
         total = None
         if self._tall * self._wide == 1:
-            rows = images.reshape(count, self._bands, width).astype(np.float32)
-            rows -= _MIDDLE
+            # Bytes less 128 without a second pass over floats: the highest bit becomes the sign.
+            signed = (images ^ np.uint8(_MIDDLE)).view(np.int8)
+            rows = signed.reshape(count, self._bands, width).astype(np.float32)
             # Integers below 2^24 are exact in float32; longer rows need double precision.
             exact = width * _MIDDLE**2 <= 2.0**24
             lengths = np.einsum(

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from functools import lru_cache
 from typing import Any
 
@@ -22,6 +23,31 @@ def thread_count() -> int:
     return max(1, min(max(counts, default=1), os.cpu_count() or 1))
 
 
+@contextmanager
+def one_blas_thread() -> Iterator[None]:
+    """BLAS on one thread inside the block.
+
+    OpenBLAS's own threads spin for a tenth of a second after a product, each on a core that
+    threads started meanwhile by `each_in_threads` would need.
+    """
+    with _blas().limit(limits=1, user_api="blas"):
+        yield
+
+
+@contextmanager
+def limited_threads(count: int) -> Iterator[None]:
+    """torch and BLAS on `count` threads inside the block."""
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(count)
+    try:
+        with _blas().limit(limits=count, user_api="blas"):
+            yield
+    finally:
+        torch.set_num_threads(before)
+
+
 def each_in_threads(function: Callable[[int], None], items: Iterable[int]) -> None:
     """Call a function on every item, on as many threads as BLAS uses, with BLAS on one each."""
     work = list(items)
@@ -31,7 +57,7 @@ def each_in_threads(function: Callable[[int], None], items: Iterable[int]) -> No
             function(item)
         return
     with (
-        _blas().limit(limits=1, user_api="blas"),
+        one_blas_thread(),
         ThreadPoolExecutor(threads, thread_name_prefix="fpbench") as pool,
     ):
         for _ in pool.map(function, work):
