@@ -58,6 +58,30 @@ def test_a_run_is_repeated_bit_by_bit(images: Path, run: Path) -> None:
     assert steps["embeddings"] in ("bitwise", "within tolerance")
 
 
+def test_a_rerun_uses_as_many_threads_as_the_record(
+    images: Path, run: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import torch
+
+    from fpbench.runs import execute as engine
+
+    record = Record.model_validate_json(run.read_text("utf-8"))
+    before = torch.get_num_threads()
+    assert record.environment.threads == before
+    other = record.environment.model_copy(update={"threads": before + 1})
+    run.write_text(record.model_copy(update={"environment": other}).model_dump_json(), "utf-8")
+    seen = []
+    original = engine.execute
+
+    def watched(*arguments: Any, **options: Any) -> Record:
+        seen.append(torch.get_num_threads())
+        return original(*arguments, **options)
+
+    monkeypatch.setattr(engine, "execute", watched)
+    verify(run, dataset=str(images), device="cpu")
+    assert seen == [before + 1] and torch.get_num_threads() == before
+
+
 def test_predictions_swapped_with_scores_and_checksums_made_to_fit(images: Path, run: Path) -> None:
     evidence = read_evidence(run.parent)
     record = Record.model_validate_json(run.read_text("utf-8"))

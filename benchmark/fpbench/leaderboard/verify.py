@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -257,16 +258,20 @@ def _run_again(
         told = f"version {cls.card.version} is installed, the record is of {record.method.version}"
         return Step("rerun", "not checked", (f"Of {record.method.name}, {told}.",))
     # Imported here, because it imports torch: following stored predictions needs none.
+    from fpbench.compute.threads import limited_threads
     from fpbench.runs.execute import execute
     from fpbench.runs.store import Store
 
+    # As many threads as the record's run had, because training amplifies the order of sums.
+    threads = record.environment.threads
     spec = spec_of(record, location="" if location == record.dataset.name else location)
     with tempfile.TemporaryDirectory(prefix="fpbench-verify-") as folder:
         store = Store(Path(folder))
         try:
-            again = execute(
-                spec, store, device=device, progress=progress, figures=False, offline=offline
-            )
+            with nullcontext() if threads is None else limited_threads(threads):
+                again = execute(
+                    spec, store, device=device, progress=progress, figures=False, offline=offline
+                )
         except BadInput as error:
             return Step("rerun", "not checked", (str(error),))
         if again.status != "done":

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import platform
 import subprocess
+import sys
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
@@ -62,6 +63,7 @@ def describe_environment() -> EnvironmentEntry:
         cores=len(os.sched_getaffinity(0))
         if hasattr(os, "sched_getaffinity")
         else os.cpu_count() or 1,
+        threads=sys.modules["torch"].get_num_threads() if "torch" in sys.modules else None,
         packages=packages,
         git_commit=commit,
         git_dirty=None if commit is None or status is None else bool(status),

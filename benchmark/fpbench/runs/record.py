@@ -117,6 +117,11 @@ class EnvironmentEntry(_Part):
     python: str = Field(description="Python version.")
     platform: str = Field(description="Operating system and machine.")
     cores: int = Field(description="Processor cores available.")
+    threads: int | None = Field(
+        default=None,
+        description="Threads of torch: another number adds in another order, which training "
+        "amplifies. Null in records of before it was noted, and of a job that needed no torch.",
+    )
     packages: dict[str, str] = Field(description="Versions of the packages that matter.")
     git_commit: str | None = Field(description="Commit of fpbench's checkout, or null.")
     git_dirty: bool | None = Field(description="Whether that checkout had changes, or null.")
