@@ -19,7 +19,6 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-
 _SETTLE_S = 0.4
 """OpenMP's threads spin for up to 0.2 s after a loop, on the core that the other side needs."""
 

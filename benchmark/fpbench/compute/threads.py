@@ -36,7 +36,7 @@ def one_blas_thread() -> Iterator[None]:
 
 @contextmanager
 def limited_threads(count: int) -> Iterator[None]:
-    """torch and BLAS on `count` threads inside the block."""
+    """Torch and BLAS on `count` threads inside the block."""
     import torch
 
     before = torch.get_num_threads()
