@@ -215,3 +215,26 @@ def test_fewer_halvings_in_the_jackknife_cover_too(monkeypatch):
 @pytest.mark.slow
 def test_at_chance_the_interval_errs_towards_width():
     assert 0.94 <= coverage(300, sources=4, n=64, d=8, apart=0)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("n", [64, 150])
+def test_heavy_tails_cost_the_distance_within_sources_its_coverage(n):
+    """Student's t with 5 degrees in each dimension: the fourth moment is barely there."""
+    means = np.random.default_rng(7).normal(size=(4, 8))
+    means *= 2 / np.linalg.norm(means, axis=1, keepdims=True)
+    labels = np.repeat(np.arange(4), n)
+    drawn = [
+        scores(
+            means[labels]
+            + np.random.default_rng([1, seed]).standard_t(5, size=(4 * n, 8)) * np.sqrt(3 / 5),
+            labels,
+            n=n,
+            seed=seed,
+        )
+        for seed in range(300)
+    ]
+    for key, least in (("fdr", 0.89), ("fdr_inter", 0.92), ("fdr_intra", 0.80)):
+        truth = np.mean([s[key].value for s in drawn])
+        covered = np.mean([s[key].ci_low <= truth <= s[key].ci_high for s in drawn])
+        assert least <= covered <= 0.98, key

@@ -45,6 +45,56 @@ def test_paired_tests_reject_at_their_level_under_the_null(n):
     assert 0.03 <= bootstrap / repeats <= 0.075
 
 
+def equally_good(rng, accuracies, n, shared=0.5):
+    """Correctness of methods whose errors go together, shape (M, n)."""
+    hard, own = rng.normal(size=n), rng.normal(size=(len(accuracies), n))
+    mix = np.sqrt(shared) * hard + np.sqrt(1 - shared) * own
+    return mix < stats.norm.ppf(accuracies)[:, None]
+
+
+def null_rejections(n, accuracy, repeats, shared=0.5):
+    classes = np.arange(n) % (13 if n > 1000 else 4)
+    found = np.zeros(2)
+    for seed in range(repeats):
+        one, two = equally_good(np.random.default_rng([n, seed]), [accuracy] * 2, n, shared)
+        found += [
+            statistics.mcnemar(one, two).p_value <= 0.05,
+            statistics.paired_bootstrap(one, two, classes, seed=seed, repeats=500).p_value <= 0.05,
+        ]
+    return found / repeats
+
+
+@pytest.mark.parametrize("n", [60, 400])
+@pytest.mark.parametrize("accuracy", [0.1, 0.5, 0.97])
+def test_paired_tests_keep_their_level_at_other_sizes_and_accuracies(n, accuracy):
+    mcnemar, bootstrap = null_rejections(n, accuracy, 300)
+    assert mcnemar <= 0.075
+    assert bootstrap <= 0.08
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("accuracy", [0.1, 0.5, 0.97])
+@pytest.mark.parametrize("shared", [0.3, 0.9])
+def test_paired_tests_reject_at_their_level_at_the_size_of_a_test_set(accuracy, shared):
+    mcnemar, bootstrap = null_rejections(1950, accuracy, 1000, shared)
+    assert 0.03 <= mcnemar <= 0.065
+    assert 0.03 <= bootstrap <= 0.07
+
+
+@pytest.mark.parametrize("accuracies", [[0.5] * 5, [0.97] * 5, [0.5, 0.5, 0.5, 0.62, 0.62]])
+def test_holm_keeps_the_family_wise_level_of_dependent_tests(accuracies):
+    """All pairs of methods on the same images; a false rejection is one of equally good ones."""
+    rate = np.array(accuracies)
+    i, j = np.triu_indices(5, 1)
+    equal = rate[i] == rate[j]
+    wrong = 0
+    for seed in range(200):
+        right = equally_good(np.random.default_rng(seed), rate, 400)
+        p = [statistics.mcnemar(right[a], right[b]).p_value for a, b in zip(i, j, strict=True)]
+        wrong += (statistics.holm(p)[equal] <= 0.05).any()
+    assert wrong / 200 <= 0.085
+
+
 def test_the_interval_of_a_difference_covers_it():
     hits = 0
     for seed in range(500):

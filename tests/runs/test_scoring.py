@@ -73,6 +73,32 @@ def test_constant_embeddings_of_all() -> None:
     null(entries(outcome, splits, protocol), (*FDR, *CORRELATION, *NEAR))
 
 
+def test_embeddings_constant_on_test_images_only() -> None:
+    """The fingerprints are fine, and still there is nothing to hold against them."""
+    outcome, splits, protocol = job()
+    flat = np.full_like(outcome.test_embeddings, 0.1)
+    found = entries(dataclasses.replace(outcome, test_embeddings=flat), splits, protocol)
+    keys = [key for key in found if key.startswith("decorrelation")]
+    null(found, (*FDR, *NEAR, *keys))
+    assert "embeddings are equal" in (found["decorrelation_margin"].reason or "")
+
+
+@pytest.mark.parametrize(
+    ("dimension", "reason"), [(1, "is constant"), (2, "Embeddings have 2 dimensions")]
+)
+def test_too_few_dimensions_to_correlate(dimension: int, reason: str) -> None:
+    outcome, splits, protocol = job()
+    outcome = dataclasses.replace(
+        outcome,
+        test_embeddings=outcome.test_embeddings[:, :dimension],
+        train_embeddings=outcome.train_embeddings[:, :dimension],
+    )
+    found = entries(outcome, splits, protocol)
+    null(found, CORRELATION)
+    assert reason in (found["decorrelation_margin"].reason or "")
+    assert found["purity"].value is not None
+
+
 def test_one_source_that_does_not_vary() -> None:
     outcome, splits, protocol = job()
     rows = outcome.test_embeddings.copy()
@@ -96,6 +122,24 @@ def test_a_fingerprint_without_variance() -> None:
 def test_a_single_generator() -> None:
     found = entries(*job(generators=1))
     null(found, (*FDR, *CORRELATION, *NEAR, "accuracy", "auc"))
+    assert "one source only" in (found["decorrelation_margin"].reason or "")
+    assert "one source only" in (found["fdr"].reason or "")
+
+
+def test_probabilities_that_are_not_finite() -> None:
+    outcome, splits, protocol = job()
+    proba = outcome.proba.copy()
+    proba[40, 1] = np.nan
+    found = entries(dataclasses.replace(outcome, proba=proba), splits, protocol)
+    null(found, ("accuracy", "accuracy_with_real", "accuracy_bag10", "auc", "auc_real"))
+    assert found["accuracy"].reason == "Probabilities of 1 images are not finite."
+    assert found["probe_accuracy"].value is not None
+
+
+def test_fewer_images_than_a_bag_holds() -> None:
+    found = entries(*job(images=9))
+    null(found, ("accuracy_bag10", "accuracy_bag100"))
+    assert "A bag holds 10 images" in (found["accuracy_bag10"].reason or "")
 
 
 def test_an_image_listed_twice() -> None:

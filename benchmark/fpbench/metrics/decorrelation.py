@@ -48,6 +48,7 @@ _MIRRORED = (
     "whatever the images; margin_signed tells two sources apart."
 )
 _STRETCH = 3  # times the bias of the bootstrap, for the interval of margin_cc
+_ALIKE = 1e-6  # correlations may have been stored as float32
 _CHUNK = 512  # rows held as float64 at once: residuals have up to 200,000 dimensions
 
 
@@ -312,12 +313,20 @@ def decorrelation_scores(
             few = f"Source {counts.argmin()} has {counts.min()} held-out images"
             raise NotComputable(f"{few}; two are needed.")
         if dimensions < 3:
-            raise NotComputable(f"With {dimensions} dimensions every correlation is 1.")
+            raise NotComputable(
+                f"Embeddings have {dimensions} dimensions; with fewer than three a correlation "
+                "tells nothing."
+            )
         undefined = int(np.isnan(correlations).any(axis=1).sum())
         if undefined:
             raise NotComputable(
                 f"Correlations of {undefined} images are undefined: some embeddings are constant "
                 "or not finite."
+            )
+        if np.ptp(correlations, axis=0).max() <= _ALIKE:
+            raise NotComputable(
+                "All held-out images correlate alike with every fingerprint: their embeddings are "
+                "equal."
             )
     except NotComputable as reason:
         return {key: Score.missing(str(reason), n=len(y)) for key in KEYS}

@@ -29,19 +29,24 @@ class Evidence:
         labels: int64 of shape (N,).
         proba: float32 of shape (N, K), the scored probabilities.
         probe_proba: float32 of shape (N, K), those of the common probe.
-        fdr_features: float32 of shape (N, d): test embeddings in the principal components of the
-            training embeddings.
+        fdr_features: float32 of shape (N, d): test embeddings along the d principal axes of the
+            training embeddings, or as they are where they have d dimensions or fewer.
         fdr_raw: float64 of shape (2,): value and chance of the ratio in all dimensions, which
             cannot be had from less than the whole embeddings; not a number where undefined.
-        correlations: float32 of shape (N, K): signed Pearson correlation of each centred test
-            embedding with each source's fingerprint.
-        fingerprint_correlations: float32 of shape (K, K), of the fingerprints themselves.
+        correlations: float32 of shape (N, M): signed Pearson correlation of each centred test
+            embedding, Real's too, with the fingerprint of each of the M generators; not a number
+            where a fingerprint or an embedding is constant.
+        fingerprint_correlations: float32 of shape (M, M), of the generators' fingerprints.
         dimension: Dimension D of the embeddings.
         bags: Judgements of bags, for methods that make them.
-        purity: float32 of shape (N,): share of an image's nearest others in the embedding space
-            that are of its source, not a number where it was not used; None in evidence that
-            was stored before there was such a score.
-        silhouette: float32 of shape (N,), likewise.
+        purity: float32 of shape (N,): what each image adds to the purity, of
+            `fpbench.metrics.neighbourhood.purity_shares`: its own purity, and by how much the
+            purities of the images that it is near go up or down with it. Their means over sources
+            are the purity, single ones may lie outside [0, 1]. Not a number for images of Real,
+            for images beyond the 200 used of each generator, and where embeddings define none.
+            None in evidence stored before there was such a score.
+        silhouette: float32 of shape (N,): likewise what each image adds to the silhouette, of
+            `fpbench.metrics.neighbourhood.silhouette_shares`.
     """
 
     ids: NDArray[np.str_]

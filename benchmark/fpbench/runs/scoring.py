@@ -213,7 +213,9 @@ def _separability(evidence: Evidence, protocol: Protocol) -> dict[str, Score]:
 def _decorrelation(evidence: Evidence, protocol: Protocol) -> dict[str, Score]:
     chosen, labels = _generated(evidence, protocol.real)
     rows = evidence.correlations[chosen].astype(np.float64)
-    if not np.isfinite(rows).all():
+    # With one source, or two dimensions, that is not what is wrong: the metric has the reason.
+    comparable = rows.shape[1] >= 2 and evidence.dimension != 2
+    if comparable and not np.isfinite(rows).all():
         reason = "A source's fingerprint, or an image's, is constant: it correlates with nothing."
         return {key: Score.missing(reason, n=len(labels)) for key in _DECORRELATION.values()}
     found = decorrelation_scores(
