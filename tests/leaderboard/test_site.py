@@ -2,6 +2,7 @@
 
 import json
 import re
+from base64 import b64decode
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -31,10 +32,19 @@ class Page(HTMLParser):
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         self.tags.append((tag, dict(attrs)))
+        if tag in ("td", "th"):
+            self.end_cell()
         if tag not in VOID:
             self.open.append(tag)
 
+    def end_cell(self) -> None:
+        """A cell may end without a tag: with the next one, or with its row."""
+        if self.open and self.open[-1] == "td":
+            self.open.pop()
+
     def handle_endtag(self, tag: str) -> None:
+        if tag == "tr":
+            self.end_cell()
         assert self.open and self.open[-1] == tag, (self.path, tag, self.open)
         self.open.pop()
 
@@ -123,14 +133,17 @@ def test_dataset_page_tells_everything(site: Path) -> None:
     small = next(s for s in data["sections"] if s["title"] == "Budget small")
     assert [row["label"] for row in small["rows"]] == ["prnu:wavelet", "yu:wavelet"]
     assert data["generators"] == ["gan-a", "gan-b", "vae-c"]
-    assert small["rows"][0]["structure"]["correlations"] == [[60], [10, 10]]
-    for line in small["rows"][0]["confusion"]:
+    first = small["rows"][0]
+    assert [n - 100 for n in b64decode(first["structure"]["correlations"])] == [60, 10, 10]
+    shares = [n - 100 for n in b64decode(first["confusion"])]
+    assert len(shares) == 4 * 4
+    for k in range(4):
+        line = shares[4 * k : 4 * k + 4]
         assert sum(line) == pytest.approx(100, abs=2)
+        assert max(line) == line[k]
 
 
 def test_packed_pairs_say_what_the_tests_found(root: Path, site: Path) -> None:
-    import base64
-
     from fpbench.leaderboard.build import read_leaderboards
 
     board = next(b for b in read_leaderboards(root).boards if b.name == "gm-ffhq")
@@ -138,7 +151,7 @@ def test_packed_pairs_say_what_the_tests_found(root: Path, site: Path) -> None:
     text = (site / "datasets" / "gm-ffhq.html").read_text("utf-8")
     data = json.loads(re.search(r'id="data">(.*?)</script>', text, re.DOTALL)[1])  # type: ignore[index]
     packed = next(s for s in data["sections"] if s["title"] == "Budget small")["pairs"]
-    bits = int.from_bytes(base64.b64decode(packed), "little")
+    bits = int.from_bytes(b64decode(packed), "little")
     assert bits < 1 << 24
     assert section.pairs is not None
     p_value = 10 ** (-(bits & 0xFFF) / 200)
@@ -170,8 +183,17 @@ def test_downloads_hold_every_row(site: Path) -> None:
     document = json.loads((site / "downloads" / "gm-ffhq.json").read_text("utf-8"))
     assert document["dataset"]["name"] == "gm-ffhq"
     assert document["declined"][0]["reason"] == "no weights"
-    value = document["sections"][1]["rows"][0]["scores"]["accuracy"][0]
+    section = document["sections"][1]
+    value, low, high = section["rows"][0]["scores"]["accuracy"]
+    assert low < value < high
     assert value == pytest.approx(float(rows[1]["accuracy"]))
+    assert section["chance"]["accuracy"] == pytest.approx(1 / 3, abs=1e-6)
+    # Chance levels in which the rows differ stand with the rows, so none is lost.
+    for row, line in zip(section["rows"], rows[1:], strict=True):
+        for key in row["scores"]:
+            level = (section["chance"] | row.get("chance", {}))[key]
+            said = line[f"{key}_chance"]
+            assert said == "" if level is None else level == pytest.approx(float(said))
     assert "@article{" in (site / "downloads" / "citations.bib").read_text("utf-8")
 
 

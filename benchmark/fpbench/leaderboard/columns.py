@@ -18,6 +18,7 @@ class Column:
         hint: One sentence on what it asks.
         digits: Decimals.
         better: ``higher``, ``lower`` or ``neither``.
+        textual: Whether it holds words, to be sorted as such.
     """
 
     key: str
@@ -25,6 +26,7 @@ class Column:
     hint: str
     digits: int = 3
     better: str = "higher"
+    textual: bool = False
 
 
 @dataclass(frozen=True)

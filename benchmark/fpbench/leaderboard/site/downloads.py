@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+from collections.abc import Container
 from typing import Any
 
 from fpbench.leaderboard.boards import Board
@@ -31,7 +32,7 @@ def _keys(board: Board) -> list[str]:
 
 
 def cell(value: object) -> str:
-    """A CSV cell that no spreadsheet takes for a formula; numbers to seven digits.
+    """A CSV cell that no spreadsheet takes for a formula; numbers to six digits.
 
     >>> cell("=1+1"), cell("prnu:wavelet"), cell(-0.5), cell(None)
     ("'=1+1", 'prnu:wavelet', '-0.5', '')
@@ -39,7 +40,7 @@ def cell(value: object) -> str:
     if value is None:
         return ""
     if isinstance(value, int | float):
-        return f"{value:.7g}"
+        return f"{value:.6g}"
     text = plain(value)
     return f"'{text}" if text[:1] in "=+-@\t\r" and text else text
 
@@ -91,7 +92,8 @@ def _numbers(score: Score | None) -> list[object]:
 def board_json(board: Board) -> str:
     """The board with all scores, in the order of ranks.
 
-    A score is its value, the ends of its interval, and its chance level.
+    A score is its value and the ends of its interval. Chance levels stand once a section, but for
+    those in which its rows differ: they stand with the rows.
     """
     document = {
         "dataset": board.dataset.model_dump(mode="json"),
@@ -111,20 +113,32 @@ def board_json(board: Board) -> str:
 
 
 def _rounded(value: float | None) -> float | None:
-    """Seven digits; records hold all."""
-    return None if value is None else float(f"{value:.7g}")
+    """Six digits; records hold all."""
+    return None if value is None else float(f"{value:.6g}")
 
 
 def _section(section: Section) -> dict[str, Any]:
+    levels: dict[str, set[float | None]] = {}
+    for row in section.rows:
+        for key, score in row.scores.items():
+            if score.value is not None:
+                levels.setdefault(key, set()).add(_rounded(score.chance))
+    shared = {key: found.pop() for key, found in levels.items() if len(found) == 1}
     return {
         "budget": section.budget,
         "folds": section.folds,
         "scoring": section.scoring,
-        "rows": [_row(row) for row in section.rows],
+        "chance": shared,
+        "rows": [_row(row, shared) for row in section.rows],
     }
 
 
-def _row(row: Row) -> dict[str, Any]:
+def _row(row: Row, shared: Container[str]) -> dict[str, Any]:
+    own = {
+        key: _rounded(score.chance)
+        for key, score in row.scores.items()
+        if score.value is not None and key not in shared
+    }
     return {
         "method": row.method.name,
         "variant": row.method.variant,
@@ -135,9 +149,9 @@ def _row(row: Row) -> dict[str, Any]:
         "unranked": row.unranked,
         "seeds": list(row.seeds),
         "scores": {
-            key: [_rounded(x) for x in (score.value, score.ci_low, score.ci_high, score.chance)]
+            key: [_rounded(x) for x in (score.value, score.ci_low, score.ci_high)]
             for key, score in row.scores.items()
             if score.value is not None
         },
         "records": [entry.link for entry in row.entries],
-    }
+    } | ({"chance": own} if own else {})

@@ -6,6 +6,7 @@ from base64 import b64encode
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from fpbench.leaderboard.judged import read_confusion
 from fpbench.leaderboard.pairs import Pairs
@@ -19,27 +20,34 @@ _LARGEST_HALFWIDTH = 0x7FF
 ALPHA = 0.05
 
 
-def confusion_numbers(row: Row) -> list[list[int]] | None:
-    """Hundredths of each source's images (rows) attributed to each source (columns)."""
+def packed_shares(values: NDArray[np.floating[Any]]) -> str:
+    """Numbers in [−1, 1] as hundredths, a byte each with 100 added, in base64.
+
+    >>> packed_shares(np.asarray([-1.0, 0.0, 0.256]))
+    'AGR+'
+    """
+    octets = np.clip(np.rint(values * 100) + 100, 0, 200).astype(np.uint8)
+    return b64encode(octets.tobytes()).decode("ascii")
+
+
+def confusion_numbers(row: Row) -> str | None:
+    """Shares of each source's images (rows) attributed to each source (columns), packed."""
     confusion = read_confusion(row.entries)
-    if confusion is None:
-        return None
-    found: list[list[int]] = np.rint(confusion * 100).astype(int).tolist()
-    return found
+    return None if confusion is None else packed_shares(confusion)
 
 
 def structure_numbers(structure: Structure | None) -> dict[str, Any] | None:
-    """Correlations in hundredths, the order of the leaves, and the merges of the tree.
+    """Correlations, the order of the leaves, and the merges of the tree.
 
-    Correlations are the rows of the lower triangle without the diagonal. A merge is two nodes and
-    its height in thousandths; leaves are numbered from 0, merges follow.
+    Correlations are the packed rows of the lower triangle without the diagonal. A merge is two
+    nodes and its height in thousandths; leaves are numbered from 0, merges follow.
     """
     if structure is None:
         return None
     tree = structure.hierarchy
-    hundredths = np.rint(structure.correlations * 100).astype(int)
+    lower = np.tril_indices(len(structure.correlations), -1)
     return {
-        "correlations": [line[:k].tolist() for k, line in enumerate(hundredths)][1:],
+        "correlations": packed_shares(structure.correlations[lower]),
         "order": tree.order.tolist(),
         "merges": [
             [int(step[0]), int(step[1]), round(float(step[2]) * 1000)] for step in tree.linkage

@@ -25,7 +25,10 @@ COST_GROUP = c.Group(
     "cost",
     "Cost",
     "Means over a row's jobs on the device named.",
-    tuple(c.Column(title, title, "", 0, "neither") for title in c.COST_TITLES),
+    tuple(
+        c.Column(title, title, "", 0, "neither", textual=title == "device")
+        for title in c.COST_TITLES
+    ),
 )
 SHOWN_AT_FIRST = ("attribution", "bags")
 
@@ -74,16 +77,6 @@ def method_page(name: str) -> str:
 def dataset_page(board: Board) -> str:
     """Path of a dataset's page."""
     return f"datasets/{board.folder}.html"
-
-
-def group_class(group: c.Group) -> str:
-    """Class of a group's cells: short, because every cell bears it.
-
-    >>> group_class(c.BAGS), group_class(COST_GROUP)
-    ('g1', 'g5')
-    """
-    keys = [known.key for known in c.GROUPS]
-    return f"g{[*keys, 'other', COST_GROUP.key].index(group.key)}"
 
 
 def tables(board: Board) -> list[Table]:

@@ -64,7 +64,6 @@ def environment() -> Environment:
         value_text=value_text,
         statuses=STATUSES,
         has_value=has_value,
-        group_class=pages.group_class,
     )
     made.policies["json.dumps_kwargs"] = {"sort_keys": True, "separators": (",", ":")}
     return made

@@ -4,6 +4,7 @@
   "use strict";
 
   var all = window.fpbench.all, one = window.fpbench.one, make = window.fpbench.make;
+  var cellsOf = window.fpbench.cellsOf;
 
   /* Comparing two rows by the paired test that was made when the site was. */
   function unpack(text) {
@@ -11,6 +12,11 @@
     var bytes = new Uint8Array(raw.length);
     for (var i = 0; i < raw.length; i += 1) bytes[i] = raw.charCodeAt(i);
     return bytes;
+  }
+
+  /* Hundredths that were packed a byte each, with 100 added. */
+  function hundredths(text) {
+    return Array.prototype.map.call(unpack(text), function (octet) { return octet - 100; });
   }
 
   function pairOf(section, first, second) {
@@ -106,14 +112,22 @@
         make("th", { scope: "col" }, breakable(labels[1]))
       ])]));
       var body = make("tbody");
-      var headings = board.tHead.rows[1].cells;
-      for (var k = 1; k < headings.length; k += 1) {
+      var headings = cellsOf(board.tHead.rows[1]);
+      var add = function (k) {
         body.appendChild(make("tr", {}, [
           make("th", { scope: "row" }, [headings[k].textContent]),
-          make("td", {}, copied(lines[0].cells[k])),
-          make("td", {}, copied(lines[1].cells[k]))
+          make("td", {}, copied(cellsOf(lines[0])[k])),
+          make("td", {}, copied(cellsOf(lines[1])[k]))
         ]));
-      }
+      };
+      // What is in no group first, else it would stand under the last one's heading.
+      headings.forEach(function (_, k) { if (k && !board.groupOf[k]) add(k); });
+      all("tr.groups th", board).forEach(function (group) {
+        body.appendChild(make("tr", { class: "group" }, [
+          make("th", { scope: "rowgroup", colspan: "3" }, [group.textContent])
+        ]));
+        headings.forEach(function (_, k) { if (board.groupOf[k] === group.dataset.group) add(k); });
+      });
       table.appendChild(body);
       table.parentElement.hidden = false;
     }
@@ -200,20 +214,23 @@
       target.textContent = "";
       var pair = make("div", { class: "pair" });
       if (row.confusion) {
+        var shares = hundredths(row.confusion), count = data.sources.length;
+        var lines = data.sources.map(function (_, k) { return shares.slice(k * count, (k + 1) * count); });
         pair.appendChild(make("div", {}, [
           make("h3", {}, ["Confusion"]),
           make("p", { class: "note" }, ["Share of each source's test images (rows) attributed to each source (columns)."]),
-          matrix("Confusion of " + row.label, data.sources, data.sources, row.confusion,
+          matrix("Confusion of " + row.label, data.sources, data.sources, lines,
             function (n) { return (n / 100).toFixed(2); }, function (n) { return n / 100; })
         ]));
       }
       if (row.structure) {
         var order = row.structure.order;
         var names = order.map(function (k) { return data.generators[k]; });
-        var lower = row.structure.correlations;
+        var lower = hundredths(row.structure.correlations);
         var values = order.map(function (i) {
           return order.map(function (j) {
-            return i === j ? 100 : lower[Math.max(i, j) - 1][Math.min(i, j)];
+            var high = Math.max(i, j);
+            return i === j ? 100 : lower[(high * (high - 1)) / 2 + Math.min(i, j)];
           });
         });
         pair.appendChild(make("div", {}, [
@@ -225,7 +242,8 @@
         pair.appendChild(make("div", {}, [
           make("h3", {}, ["Which sources are alike"]),
           make("p", { class: "note" }, ["Average linkage on 1 − correlation: sources that join further right are more alike."]),
-          tree(row.structure, data.generators)
+          make("div", { class: "drawing", role: "region", tabindex: "0",
+            "aria-label": "Tree of sources, " + row.label }, [tree(row.structure, data.generators)])
         ]));
       }
       Object.keys(row.pictures || {}).forEach(function (kind) {

@@ -44,76 +44,142 @@
     });
   }
 
-  /* Sorting. Rows without a number stay last in either direction; ties keep their order. */
-  function keyOf(cell) {
-    var kept = cell.getAttribute("data-v");
-    var text = kept === null ? cell.textContent.trim() : kept;
-    var number = parseFloat(text.replace(/,/g, "").replace(/^[–-]$/, ""));
-    return { number: number, text: text.toLowerCase() };
-  }
+  /* All cells of a row, also those of columns that are not shown. */
+  function cellsOf(row) { return row.every || row.cells; }
 
-  function sortTable(table, column, ascending) {
+  /* Changes a table's body outside of the document, where moving rows costs no layout. */
+  function outside(table, change) {
     var body = table.tBodies[0];
-    var rows = Array.prototype.slice.call(body.rows);
-    var textual = !rows.some(function (row) {
-      return /^[-–]?[\d.,]/.test(keyOf(row.cells[column]).text);
-    });
-    var keyed = rows.map(function (row, index) {
-      return { row: row, key: keyOf(row.cells[column]), index: index };
-    });
-    var sign = ascending ? 1 : -1;
-    var compare = textual && Intl.Collator ? new Intl.Collator("en", { numeric: true }).compare : null;
-    keyed.sort(function (a, b) {
-      if (textual) return sign * compare(a.key.text, b.key.text) || a.index - b.index;
-      var noA = isNaN(a.key.number), noB = isNaN(b.key.number);
-      if (noA || noB) return noA - noB || a.index - b.index;
-      return sign * (a.key.number - b.key.number) || a.index - b.index;
-    });
-    var fragment = document.createDocumentFragment();
-    keyed.forEach(function (item) { fragment.appendChild(item.row); });
-    limit(table, keyed.map(function (item) { return item.row; }));
-    body.appendChild(fragment);
+    body.remove();
+    change(body);
+    table.insertBefore(body, table.tFoot);
   }
 
-  /* Long boards show their first rows, in whatever order, until all are asked for: a reader does
-     not wait for five hundred rows to be laid out. */
-  var FIRST = 200;
-
-  function limit(table, rows) {
-    var button = table.moreButton;
-    if (!button) return;
-    var shown = 0;
-    rows.forEach(function (row) {
-      if (!row.hidden) shown += 1;
-      row.classList.toggle("beyond", !table.showsAll && shown > FIRST);
+  /* Columns that are not asked for are taken out of the document and not merely hidden: every cell
+     that is there costs whenever rows move. */
+  function setUpColumns(table) {
+    var groups = one("tr.groups", table);
+    table.order = Array.prototype.slice.call(table.tBodies[0].rows);
+    if (!groups) return;
+    table.groupOf = [];
+    Array.prototype.forEach.call(groups.cells, function (cell) {
+      for (var k = 0; k < cell.colSpan; k += 1) table.groupOf.push(cell.dataset.group || "");
     });
-    button.hidden = table.showsAll || shown <= FIRST;
-    button.textContent = "Show all " + shown + " rows";
+    Array.prototype.forEach.call(table.rows, function (row) {
+      if (row !== groups) row.every = Array.prototype.slice.call(row.cells);
+    });
+  }
+
+  function showColumns(table, off) {
+    all("tr.groups th", table).forEach(function (cell) {
+      cell.hidden = off.indexOf(cell.dataset.group) >= 0;
+    });
+    outside(table, function (body) {
+      [table.tHead.rows[1]].concat(table.order, all("tr", table.tFoot)).forEach(function (row) {
+        row.replaceChildren.apply(row, row.every.filter(function (cell, column) {
+          return off.indexOf(table.groupOf[column]) < 0;
+        }));
+      });
+    });
+  }
+
+  /* Sorting. Rows without a number stay last in either direction; ties keep their order. What a
+     column is sorted by is read once. */
+  var collator = new Intl.Collator("en", { numeric: true });
+
+  function keysOf(table, column, textual) {
+    var keys = new Map();
+    table.order.forEach(function (row) {
+      var cell = cellsOf(row)[column], kept = cell.getAttribute("data-v");
+      var text = kept === null ? cell.textContent.trim() : kept;
+      keys.set(row, textual ? text.toLowerCase() : parseFloat(text.replace(/,/g, "")));
+    });
+    return keys;
+  }
+
+  function sortTable(table, column, textual, ascending) {
+    table.sortKeys = table.sortKeys || [];
+    var keys = table.sortKeys[column] || (table.sortKeys[column] = keysOf(table, column, textual));
+    var sign = ascending ? 1 : -1;
+    table.order.sort(textual ? function (a, b) {
+      return sign * collator.compare(keys.get(a), keys.get(b));
+    } : function (a, b) {
+      var x = keys.get(a), y = keys.get(b), noX = isNaN(x), noY = isNaN(y);
+      return noX || noY ? noX - noY : sign * (x - y);
+    });
+    reveal(table, true);
+  }
+
+  /* Long boards show their first rows, in whatever order, until all are asked for. Of these, what
+     fits a screen comes at once and the rest in the frames that follow, so that a reader does not
+     wait for rows far below to be laid out. */
+  var FIRST = 200, AT_ONCE = 80, A_FRAME = 60;
+
+  function reveal(table, moved) {
+    var place = table.parentElement, button = table.moreButton;
+    var kept = table.order.filter(function (row) { return !row.hidden; });
+    var asked = kept.slice(0, table.showsAll || !button ? kept.length : FIRST);
+    window.cancelAnimationFrame(table.frame);
+    if (moved) {
+      // The page keeps its height until all rows are back, or what is read below would jump.
+      place.style.minHeight = place.offsetHeight + "px";
+      outside(table, function (body) {
+        kept.forEach(function (row, k) { row.classList.toggle("beyond", k >= AT_ONCE); });
+        var fragment = document.createDocumentFragment();
+        table.order.forEach(function (row) { fragment.appendChild(row); });
+        body.appendChild(fragment);
+      });
+    } else {
+      kept.forEach(function (row, k) {
+        if (k >= asked.length) row.classList.add("beyond");
+        else if (k < AT_ONCE) row.classList.remove("beyond");
+      });
+    }
+    var later = asked.filter(function (row) { return row.classList.contains("beyond"); });
+    if (button) {
+      button.hidden = table.showsAll || kept.length <= FIRST;
+      button.textContent = "Show all " + kept.length + " rows";
+    }
+    if (later.length) table.setAttribute("aria-busy", "true");
+    (function more() {
+      if (!later.length) {
+        table.removeAttribute("aria-busy");
+        place.style.minHeight = "";
+        return;
+      }
+      table.frame = window.requestAnimationFrame(function () {
+        later.splice(0, A_FRAME).forEach(function (row) { row.classList.remove("beyond"); });
+        more();
+      });
+    })();
   }
 
   function setUpLimit(table) {
-    var rows = Array.prototype.slice.call(table.tBodies[0].rows);
-    if (rows.length <= FIRST) return;
+    if (table.order.length <= FIRST) return;
     table.moreButton = make("button", { type: "button", class: "more" });
     table.parentElement.insertAdjacentElement("afterend", table.moreButton);
     table.moreButton.addEventListener("click", function () {
       table.showsAll = true;
-      limit(table, Array.prototype.slice.call(table.tBodies[0].rows));
+      reveal(table, false);
     });
-    limit(table, rows);
+    reveal(table, false);
   }
 
   function setUpSorting(table) {
-    var headings = all("th[aria-sort]", table);
+    var titles = cellsOf(table.tHead.rows[table.tHead.rows.length - 1]);
+    var headings = Array.prototype.filter.call(titles, function (th) {
+      return th.hasAttribute("aria-sort");
+    });
     headings.forEach(function (heading) {
       var button = one("button", heading);
+      var column = Array.prototype.indexOf.call(titles, heading);
       button.addEventListener("click", function () {
         var now = heading.getAttribute("aria-sort");
         var next = now === "none" ? button.dataset.first
           : now === "ascending" ? "descending" : "ascending";
         headings.forEach(function (other) { other.setAttribute("aria-sort", "none"); });
         heading.setAttribute("aria-sort", next);
-        sortTable(table, heading.cellIndex, next === "ascending");
+        sortTable(table, column, button.dataset.kind === "text", next === "ascending");
       });
     });
   }
@@ -125,6 +191,7 @@
     var section = one("select[data-filter=section]", bar);
     var status = one("[role=status]", bar);
     var boxes = all("input[data-group]", bar);
+    var tables = place.tagName === "TABLE" ? [place] : all("table.board", place);
     var rows = all("tbody tr", place).map(function (row) {
       return { row: row, text: row.cells[0].textContent.toLowerCase() + " " +
         (row.cells[1].classList.contains("text") ? row.cells[1].textContent.toLowerCase() : "") };
@@ -141,17 +208,14 @@
         var part = item.row.closest("[data-section]");
         if (keep && !(part && part.hidden)) shown += 1;
       });
-      all("table", place.tagName === "TABLE" ? place.parentElement : place).forEach(function (table) {
-        limit(table, Array.prototype.slice.call(table.tBodies[0].rows));
-      });
+      tables.forEach(function (table) { reveal(table, false); });
       status.textContent = shown + " of " + rows.length + " rows";
     }
     function show() {
-      boxes.forEach(function (box) {
-        all("table", place).forEach(function (table) {
-          table.classList.toggle("off" + box.dataset.group, !box.checked);
-        });
+      var off = boxes.filter(function (box) { return !box.checked; }).map(function (box) {
+        return box.dataset.group;
       });
+      if (boxes.length) tables.forEach(function (table) { showColumns(table, off); });
     }
     if (boxes.length && window.matchMedia("(max-width: 40rem)").matches) {
       boxes.forEach(function (box, index) { box.checked = index === 0; });
@@ -178,11 +242,12 @@
   }
 
   setUpTheme();
+  all("table.board").forEach(setUpColumns);
   all("table.board").forEach(setUpSorting);
   all("table.board").forEach(setUpLimit);
   all(".filters").forEach(setUpFilters);
   setUpCopying();
 
   // What the scripts of single pages need, too.
-  window.fpbench = { all: all, one: one, make: make };
+  window.fpbench = { all: all, one: one, make: make, cellsOf: cellsOf };
 })();
