@@ -232,9 +232,9 @@ def test_heavy_tails_cost_the_distance_within_sources_its_coverage(n):
             n=n,
             seed=seed,
         )
-        for seed in range(300)
+        for seed in range(200)
     ]
-    for key, least in (("fdr", 0.89), ("fdr_inter", 0.92), ("fdr_intra", 0.80)):
+    for key, least in (("fdr", 0.88), ("fdr_inter", 0.90), ("fdr_intra", 0.79)):
         truth = np.mean([s[key].value for s in drawn])
         covered = np.mean([s[key].ci_low <= truth <= s[key].ci_high for s in drawn])
         assert least <= covered <= 0.98, key

@@ -277,10 +277,14 @@ def decorrelation_scores(
 
     The fingerprints stay as they are: the interval is for these fingerprints on new images.
 
-    The formula of ``margin_cc`` has a kink where an entry lies at chance, which moves the
-    estimate to one side; there the bootstrap's own interval covers 0.89 instead of 0.95 of 500
-    repeats. Its end on the other side is moved out by three times the bias that the bootstrap
-    shows (a factor found by simulation), after which 0.93 to 0.98 are covered.
+    Two scores call for more than the bootstrap (figures in docs/scoring.md). The formula of
+    ``margin_cc`` has a kink where an entry lies at chance, which moves the estimate down; the
+    interval's upper end is moved out by three times the bias that the draws show, a factor found
+    by simulation. Where the diagonal, too, lies within noise of chance the draws show none, and
+    0.82 to 0.90 are covered; a cut of means instead of entries would mend that, but be another
+    score. ``dsf_printed`` sums squares, so noise of all M² entries adds up, in the estimate once
+    and in the draws twice: its interval sits too high, and twice the value less the draws would
+    be the better one.
 
     Args:
         correlations: Shape (N, M), of `item_correlations`.
