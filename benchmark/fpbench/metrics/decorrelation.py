@@ -281,7 +281,7 @@ def decorrelation_scores(
     ``margin_cc`` has a kink where an entry lies at chance, which moves the estimate down; the
     interval's upper end is moved out by three times the bias that the draws show, a factor found
     by simulation. Where the diagonal, too, lies within noise of chance the draws show none, and
-    0.82 to 0.90 are covered; a cut of means instead of entries would mend that, but be another
+    0.82 to 0.91 are covered; a cut of means instead of entries would mend that, but be another
     score. ``dsf_printed`` sums squares, so noise of all M² entries adds up, in the estimate once
     and in the draws twice: its interval sits too high, and twice the value less the draws would
     be the better one.
