@@ -144,7 +144,7 @@ def test_site(records: str, request: pytest.FixtureRequest, tmp_path: Path, benc
     size = sum(p.stat().st_size for p in out.rglob("*") if p.is_file() and p.suffix != ".png")
     benchmark.extra_info |= {"processor_seconds": taken, "bytes": size}
     assert taken < 20
-    assert size < 3 << 20
+    assert size < 2_600_000  # the target is 3 MB
 
 
 SORTING = """
@@ -156,6 +156,25 @@ SORTING = """
       void table.offsetHeight;  // the layout is part of what a reader waits for
       return performance.now() - start;
     });
+"""
+
+
+# Rows below the first screens follow in later frames; this waits for the last of them, painted.
+UNTIL_ALL_STAND = """
+    const done = arguments[arguments.length - 1];
+    const table = document.querySelector('#boards table');
+    const buttons = [...table.querySelectorAll('thead button')].slice(0, 9);
+    const frame = () => new Promise(resolve => requestAnimationFrame(() => setTimeout(resolve)));
+    (async () => {
+      const found = [];
+      for (const button of buttons) {
+        const start = performance.now();
+        button.click();
+        do { await frame(); } while (table.hasAttribute('aria-busy'));
+        found.push(performance.now() - start);
+      }
+      done(found);
+    })();
 """
 
 
@@ -172,10 +191,17 @@ def test_sorting_500_rows_in_chromium(one_dataset: Path, tmp_path: Path, benchma
         assert len(browser.texts("#boards tbody tr")) == 200
         found = sorted(browser.run(SORTING))
         browser.run("document.querySelector('button.more').click()")
-        assert len(browser.texts("#boards tbody tr")) == 500
+        browser.driver.execute_async_script(UNTIL_ALL_STAND)
         everything = sorted(browser.run(SORTING))
+        settled = sorted(browser.driver.execute_async_script(UNTIL_ALL_STAND))
+        assert len(browser.texts("#boards tbody tr")) == 500
         assert browser.complaints() == []
-    benchmark.extra_info |= {"milliseconds": found, "milliseconds_all_shown": everything}
+    benchmark.extra_info |= {
+        "milliseconds": found,
+        "milliseconds_all_shown": everything,
+        "milliseconds_until_all_stand": settled,
+    }
     benchmark.pedantic(lambda: None, rounds=1)
     # The lower third: others use the processor, too, and can only make it slower.
     assert found[len(found) // 3] < 100
+    assert everything[len(everything) // 3] < 100

@@ -201,7 +201,7 @@ def test_results_in_the_hubs_benchmark_format(root: Path, add: Any, tmp_path: Pa
     assert entry.notes == "variant wavelet, budget small, 2 seeds"
     assert entry.source_url.startswith("https://example.org/boards/results/gm-cifar10/prnu/")
     (other,) = parse_eval_result_entries(yaml.safe_load(files[2].read_text("utf-8")))
-    assert other.notes == "variant visnet, k=5, budget small, 1 seeds"
+    assert other.notes == "variant visnet, k=5, budget small, 1 seed"
     # A dataset that is named by its Hub id needs no mapping.
     assert (out / "hub" / "someone-gm-tiny" / "prnu").is_dir()
 

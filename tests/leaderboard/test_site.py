@@ -72,7 +72,7 @@ def site(root: Path, add: Any, tmp_path: Path) -> Path:
     out = tmp_path / "site"
     pages, problems = write_site(root, out)
     assert problems == ()
-    assert pages == len(list(out.rglob("*.html"))) == 6
+    assert pages == len(list(out.rglob("*.html"))) == 7
     return out
 
 
@@ -167,6 +167,16 @@ def test_method_page_shows_card_and_scores_everywhere(site: Path) -> None:
         assert words in text
     hrefs = [attrs.get("href") for attrs in page.all("a")]
     assert "https://example.org/paper" in hrefs
+
+
+def test_a_method_that_was_only_declined_has_a_page(site: Path) -> None:
+    page = Page(site / "methods" / "big.html")
+    text = "".join(page.data)
+    for words in ("The paper of big", "No finished record yet", "no weights", "gm-ffhq"):
+        assert words in text
+    for name in ("index.html", "datasets/gm-ffhq.html"):
+        hrefs = [attrs.get("href") or "" for attrs in Page(site / name).all("a")]
+        assert any(href.endswith("methods/big.html") for href in hrefs)
 
 
 def test_downloads_hold_every_row(site: Path) -> None:

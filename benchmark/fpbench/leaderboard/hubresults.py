@@ -53,14 +53,14 @@ def parse_mapping(texts: Sequence[str], boards: Sequence[Board]) -> dict[str, st
     return found
 
 
-def evaluation_text(board: Board) -> str:
+def evaluation_text(board: Board, hub_id: str) -> str:
     """``eval.yaml`` of a dataset: what makes its repository a benchmark."""
     generators = sum(source.family != "Real" for source in board.dataset.sources)
     document = {
         "name": plain(board.name),
         "description": (
             f"Attribute an image to one of {generators} generators; balanced accuracy, chance "
-            f"{c.number(board.chance)}. Run: fpbench run --method NAME --dataset OWNER/NAME."
+            f"{c.number(board.chance)}. Run: fpbench run --method NAME --dataset {hub_id}."
         ),
         "evaluation_framework": FRAMEWORK,
         "tasks": [{"id": TASK, "config": "default", "split": "test"}],
@@ -92,7 +92,8 @@ def results_text(board: Board, section: Section, row: Row, hub_id: str, records_
     if row.value is None:
         raise BadInput(f"{row.label} has no accuracy on {board.name}, so nothing to report.")
     revision = board.dataset.revision
-    notes = [f"variant {row.method.variant}", section.title.lower(), f"{len(row.seeds)} seeds"]
+    notes = [f"variant {row.method.variant}", section.title.lower()]
+    notes.append(f"{len(row.seeds)} seed{'' if len(row.seeds) == 1 else 's'}")
     if row.method.params:
         notes.insert(1, " ".join(f"{k}={v}" for k, v in sorted(row.method.params.items())))
     source = f"{records_url.rstrip('/')}/{row.entries[0].link}" if records_url else None
@@ -127,7 +128,7 @@ def hub_files(
         hub_id = mapping.get(board.name)
         if hub_id is None:
             continue
-        files[f"hub/{board.folder}/eval.yaml"] = evaluation_text(board)
+        files[f"hub/{board.folder}/eval.yaml"] = evaluation_text(board, hub_id)
         reported: set[str] = set()
         for section in board.sections:
             if section.budget == "smoke" or section.folds is not None:

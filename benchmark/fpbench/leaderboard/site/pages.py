@@ -15,6 +15,7 @@ from fpbench.leaderboard import columns as c
 from fpbench.leaderboard.boards import Board
 from fpbench.leaderboard.layout import FIGURES, SENT_FIGURES, evidence_folder, folder_name
 from fpbench.leaderboard.markdown import plain
+from fpbench.leaderboard.render import configuration_label
 from fpbench.leaderboard.rows import HEADLINE, Row, Section
 from fpbench.leaderboard.site.drawings import confusion_numbers, packed_pairs, structure_numbers
 from fpbench.leaderboard.structure import read_structure
@@ -307,6 +308,34 @@ class Appearance:
     auc: Cell
     cost: str
     records: tuple[tuple[str, str], ...]
+
+
+@dataclass(frozen=True)
+class Declination:
+    """One configuration of a method that could not be run on one dataset."""
+
+    dataset: str
+    page: str
+    label: str
+    budget: str
+    reason: str
+
+
+def declinations(boards: Sequence[Board]) -> dict[str, list[Declination]]:
+    """What could not be run, by the method's name."""
+    found: dict[str, list[Declination]] = {}
+    for board in boards:
+        for entry in board.declined:
+            found.setdefault(entry.record.method.name, []).append(
+                Declination(
+                    plain(board.name),
+                    dataset_page(board),
+                    plain(configuration_label(entry)),
+                    entry.record.protocol.budget,
+                    plain(entry.record.reason or ""),
+                )
+            )
+    return found
 
 
 def appearances(boards: Sequence[Board]) -> dict[str, list[Appearance]]:

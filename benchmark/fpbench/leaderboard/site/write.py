@@ -92,7 +92,10 @@ def make_pages(
         "here": "",
     }
     pictures: dict[str, Path] = {}
-    found = pages.appearances(boards)
+    declined = pages.declinations(boards)
+    # A method that could nowhere be run has a page, too: its card, and why.
+    stands = pages.appearances(boards)
+    found = {name: stands.get(name, []) for name in sorted(stands.keys() | declined.keys())}
     cards = leaderboards.collection.cards
     texts: dict[str, str] = {
         "index.html": engine.get_template("index.html").render(
@@ -109,6 +112,7 @@ def make_pages(
     for name, rows in found.items():
         texts[pages.method_page(name)] = template.render(
             common, top="../", name=plain(name), card=cards.get(name), rows=rows,
+            declined=declined.get(name, []),
             records_url=records_url.rstrip("/"),
         )  # fmt: skip
     if published.tables:
@@ -195,6 +199,7 @@ def _entry(entry: Entry) -> dict[str, str]:
         value += f" [{c.number(score.ci_low)}, {c.number(score.ci_high)}]"
     return {
         "label": plain(configuration_label(entry)),
+        "page": pages.method_page(entry.record.method.name),
         "budget": entry.record.protocol.budget,
         "reason": plain(entry.record.reason or ""),
         "accuracy": value,
