@@ -15,6 +15,7 @@ from fpbench.leaderboard.claims import protocol_of, spec_of
 from fpbench.leaderboard.layout import record_path, write_text
 from fpbench.leaderboard.methodcard import PublishedCard, card_text
 from fpbench.runs.artifacts import Evidence, write_evidence
+from fpbench.runs.job import SCORING_VERSION
 from fpbench.runs.record import (
     CostEntry,
     DatasetEntry,
@@ -110,7 +111,7 @@ def write_run(
         protocol=ProtocolEntry(
             budget=budget, seed=seed, fold=fold, folds=folds, unit="image",  # type: ignore[arg-type]
             control=control, classifier="own", embedding_dimension=64,  # type: ignore[arg-type]
-            fdr_samples=TEST, fdr_dimensions=2, scoring=1, **(limits or {}),
+            fdr_samples=TEST, fdr_dimensions=2, scoring=SCORING_VERSION, **(limits or {}),
         ),
         cost=CostEntry(
             fit_seconds=1.5, inference_seconds=0.5, images_per_second=192.0, total_seconds=4.0,

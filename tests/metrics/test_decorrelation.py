@@ -302,25 +302,26 @@ def test_intervals_cover_with_other_sources_sizes_and_noise(
     ("sources", "images", "dimensions", "strength"),
     [(12, 150, 16, 0.15), (15, 60, 16, 0.15), (6, 30, 16, 0.15), (3, 30, 4, 0.4)],
 )
-def test_very_weak_fingerprints_cost_the_corrected_margin_coverage(
+def test_very_weak_fingerprints_cost_the_corrected_margin_no_coverage(
     sources, images, dimensions, strength
 ):
-    """All entries lie within noise of the kink, so what moves the estimate cancels in the draws."""
+    """All entries lie within noise of the kink, and what moves the estimate cancels in the draws.
+
+    Where only the sum of both shifts widened the interval, it covered 0.82 to 0.91 here.
+    """
     keys = ("margin", "margin_cc")
     found = planted_coverage(keys, 400, sources, images, dimensions, strength)
-    assert 0.80 <= found["margin_cc"] <= 0.98
+    assert 0.92 <= found["margin_cc"]
     assert 0.91 <= found["margin"] <= 0.98
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(
-    ("sources", "images", "least"), [(12, 150, 0.88), (13, 400, 0.89), (15, 60, 0.65)]
-)
-def test_the_interval_of_the_printed_score_is_known_to_sit_high(sources, images, least):
-    """Squares of what is noise add up over M² entries: few images a source cost coverage."""
-    for strength in (0.0, 1.0):
+@pytest.mark.parametrize(("sources", "images"), [(3, 60), (12, 150), (13, 400), (15, 60), (15, 30)])
+def test_the_interval_of_the_printed_score_covers(sources, images):
+    """Squares of what is noise add up over M² entries: percentiles alone cover from 0.42."""
+    for strength in (0.0, 0.3, 1.0):
         found = planted_coverage(["dsf_printed"], 200, sources, images, 16, strength)
-        assert least <= found["dsf_printed"] <= 0.98
+        assert 0.89 <= found["dsf_printed"] <= 0.99, strength
 
 
 def test_two_centred_sources_have_no_margin_of_magnitudes():

@@ -28,6 +28,7 @@ _COMMANDS = {
         "Build, check and publish boards from records.",
     ),
     "submit": ("fpbench.cli.submit", "submit", "Take finished runs to the leaderboards."),
+    "rescore": ("fpbench.cli.rescore", "rescore", "Bring runs to the present scoring rules."),
     "verify": ("fpbench.cli.verify", "verify", "Follow a record, and run its job again."),
 }
 """Name to module, attribute and one-line help, so that --help imports no subcommand."""

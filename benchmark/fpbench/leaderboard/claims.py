@@ -14,7 +14,7 @@ import numpy as np
 from fpbench.errors import BadInput
 from fpbench.leaderboard.layout import artifact_path, evidence_folder
 from fpbench.runs.artifacts import Evidence, read_evidence
-from fpbench.runs.job import LIMITS, JobSpec
+from fpbench.runs.job import LIMITS, SCORING_VERSION, JobSpec
 from fpbench.runs.record import Record, ScoreEntry
 from fpbench.runs.scoring import Protocol, compute_scores, score_entries
 
@@ -197,12 +197,31 @@ def compare_scores(
     return differences
 
 
+def check_rules(scoring: int, path: Path) -> None:
+    """Check that a record was scored by the rules that its scores would be followed by.
+
+    Args:
+        scoring: Version of the rules in the record.
+        path: The record.
+
+    Raises:
+        BadInput: If it was scored by others.
+    """
+    if scoring != SCORING_VERSION:
+        raise BadInput(
+            f"{path} was scored by version {scoring} of the rules, this fpbench has version "
+            f"{SCORING_VERSION}: run `fpbench rescore` on its run and submit it again."
+        )
+
+
 def recomputed(record: Record, path: Path) -> list[Difference]:
     """Score the stored predictions again and list what differs from the record.
 
     Raises:
-        BadInput: If the evidence cannot be read, is of other images, or cannot be scored.
+        BadInput: If the record is of other rules, or the evidence cannot be read, is of other
+            images, or cannot be scored.
     """
+    check_rules(record.protocol.scoring, path)
     evidence = read_checked_evidence(record, path)
     try:
         scores = compute_scores(evidence, protocol_of(record))

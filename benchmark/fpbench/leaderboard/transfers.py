@@ -12,7 +12,7 @@ from pathlib import Path
 
 from fpbench.errors import BadInput
 from fpbench.leaderboard import columns as c
-from fpbench.leaderboard.claims import Difference, compare_scores
+from fpbench.leaderboard.claims import Difference, check_rules, compare_scores
 from fpbench.leaderboard.collect import Problem, check_inside, relative
 from fpbench.leaderboard.combine import combined
 from fpbench.leaderboard.layout import folder_name
@@ -121,8 +121,9 @@ def rescored(record: TransferRecord, path: Path) -> list[Difference]:
     """Score the stored predictions again and list what differs from the record.
 
     Raises:
-        BadInput: If the predictions cannot be read or scored.
+        BadInput: If the record is of other rules, or the predictions cannot be read or scored.
     """
+    check_rules(record.protocol.scoring, path)
     task = read_task(predictions_path(path), record)
     try:
         scores = score_transfer(task, record.protocol.seed)

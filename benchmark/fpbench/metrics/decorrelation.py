@@ -48,6 +48,7 @@ _MIRRORED = (
     "whatever the images; margin_signed tells two sources apart."
 )
 _STRETCH = 3  # times the bias of the bootstrap, for the interval of margin_cc
+_CC_PARTS = ("self_cc", "cross_cc")
 _ALIKE = 1e-6  # correlations may have been stored as float32
 _CHUNK = 512  # rows held as float64 at once: residuals have up to 200,000 dimensions
 
@@ -226,7 +227,7 @@ def summarise(rho: Floats, signed: Floats, dimensions: int) -> Mapping[str, Floa
     ======================  =================================================  ==============
     self, cross             mean of ρ_ii; mean of ρ_ij, i ≠ j                  [0, 1]; 1 and 0
     margin                  self − cross                                       [−1, 1]; 1
-    margin_cc               the same of max(0, (ρ − c_d)/(1 − c_d))            [−1, 1]; 1
+    …_cc                    the same of max(0, (ρ − c_d)/(1 − c_d))            as above
     …_signed                the same of corr instead of abs(corr)              [−2, 2]; 1
     dsf_printed             ‖ρ − I‖_F / M²  (lower is better)                  [0, 1/M]; 0
     dsf_l1                  Σ abs(ρ − I) / M²  (lower is better)               [0, 1]; 0
@@ -254,6 +255,8 @@ def summarise(rho: Floats, signed: Floats, dimensions: int) -> Mapping[str, Floa
         "margin": own - other,
         "self": own,
         "cross": other,
+        "self_cc": own_cc,
+        "cross_cc": other_cc,
         "margin_cc": own_cc - other_cc,
         "margin_signed": own_signed - other_signed,
         "self_signed": own_signed,
@@ -277,14 +280,13 @@ def decorrelation_scores(
 
     The fingerprints stay as they are: the interval is for these fingerprints on new images.
 
-    Two scores call for more than the bootstrap (figures in docs/scoring.md). The formula of
-    ``margin_cc`` has a kink where an entry lies at chance, which moves the estimate down; the
-    interval's upper end is moved out by three times the bias that the draws show, a factor found
-    by simulation. Where the diagonal, too, lies within noise of chance the draws show none, and
-    0.82 to 0.91 are covered; a cut of means instead of entries would mend that, but be another
-    score. ``dsf_printed`` sums squares, so noise of all M² entries adds up, in the estimate once
-    and in the draws twice: its interval sits too high, and twice the value less the draws would
-    be the better one.
+    Two scores call for more than percentiles of the bootstrap (figures in docs/scoring.md). The
+    formula of ``margin_cc`` has a kink where an entry lies at chance, which lifts `self_cc` and
+    `cross_cc` by noise. How much of it the difference keeps is not known, so its interval is
+    moved out at both ends: below by three times the bias that the draws of `self_cc` show, above
+    by three times that of `cross_cc`, a factor found by simulation. ``dsf_printed`` sums squares,
+    so noise of all M² entries adds up, in the estimate once and in the draws twice: its interval
+    is moved back by twice what it adds to the draws.
 
     Args:
         correlations: Shape (N, M), of `item_correlations`.
@@ -339,7 +341,7 @@ def decorrelation_scores(
     rho = correlation_matrix(correlations, y, sources)
     signed = correlation_matrix(correlations, y, sources, signed=True)
     values = summarise(rho, signed, dimensions)
-    drawn: dict[str, list[Floats]] = {key: [] for key in KEYS}
+    drawn: dict[str, list[Floats]] = {key: [] for key in (*KEYS, *_CC_PARTS)}
     both = np.concatenate([np.abs(correlations), correlations], axis=1)
     rng = np.random.default_rng(seed)
     for weights in multiplicities(y, rng, repeats):
@@ -348,20 +350,25 @@ def decorrelation_scores(
         )
         matrices /= counts[:, None]
         parts = summarise(matrices[..., :sources], matrices[..., sources:], dimensions)
-        for key in KEYS:
-            drawn[key].append(parts[key])
+        for key, lists in drawn.items():
+            lists.append(parts[key])
+    lifted = {key: max(0.0, np.concatenate(drawn[key]).mean() - values[key]) for key in _CC_PARTS}
     scores = {}
     mirrored = sources == 2 and bool(np.allclose(correlations[:, 0], -correlations[:, 1]))
     for key in KEYS:
         if mirrored and key in _OF_MAGNITUDES:
             scores[key] = Score.missing(_MIRRORED, n=len(y))
             continue
+        value = float(values[key])
         draws = np.concatenate(drawn[key])
         low, high = percentile_interval(draws)
         if key == "margin_cc":
-            bias = float(draws.mean() - values[key])
-            low, high = low - _STRETCH * max(bias, 0.0), high - _STRETCH * min(bias, 0.0)
-        scores[key] = Score(float(values[key]), low, high, len(y), float(chance[key]))
+            low -= _STRETCH * lifted["self_cc"]
+            high += _STRETCH * lifted["cross_cc"]
+        elif key == "dsf_printed":
+            twice = 2 * (draws.mean() - value)
+            low, high = max(0.0, low - twice), min(1 / sources, high - twice)
+        scores[key] = Score(value, float(low), float(high), len(y), float(chance[key]))
     return scores
 
 

@@ -10,8 +10,11 @@ from typing import Any, Literal
 
 from fpbench.method import Budget
 
-SCORING_VERSION = 2
-"""Raised whenever a score computed from the same predictions may change."""
+SCORING_VERSION = 3
+"""Raised whenever a score or interval computed from the same predictions may change.
+
+`fpbench rescore` brings finished runs to it.
+"""
 
 Control = Literal["none", "shuffled-labels"]
 """A null control trains on shuffled labels, so every honest score must land at chance."""
