@@ -11,6 +11,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+import click
 import numpy as np
 
 from fpbench.leaderboard.boards import Board, make_boards
@@ -54,7 +55,7 @@ def draw_accuracy(boards: Sequence[Board]) -> None:
                 axes.plot(score.value, place, "o", color="tab:blue", markersize=5)
                 if probe is not None:
                     axes.plot(probe.value, place, "|", color="tab:orange", markersize=9)
-                print(
+                click.echo(
                     f"{board.name:12s} {row.label:28s} rank {row.rank} accuracy {score.value:.3f} "
                     f"[{low:.3f}, {high:.3f}] seeds {len(row.seeds)}"
                 )
@@ -65,7 +66,8 @@ def draw_accuracy(boards: Sequence[Board]) -> None:
             axes.invert_yaxis()
             axes.set_xlim(0, 1)
             axes.set_xlabel("balanced accuracy among generators")
-            axes.set_title(f"{board.name}, {len(board.dataset.sources) - 1} generators", fontsize=10)
+            generators = len(board.dataset.sources) - 1
+            axes.set_title(f"{board.name}, {generators} generators", fontsize=10)
         figure.suptitle(
             "Blue: accuracy, 95 % interval. Orange: common probe. Dotted: chance. "
             "Dashed: shortcut probe",
@@ -92,7 +94,7 @@ def draw_bags(boards: Sequence[Board]) -> None:
                     row.label, (one.value or 0, ten.value or 0), fontsize=6.5,
                     xytext=(4, -3), textcoords="offset points",
                 )  # fmt: skip
-                print(
+                click.echo(
                     f"{board.name:12s} {row.label:28s} single {one.value:.3f}, bags of 10 "
                     f"{ten.value:.3f} [{ten.ci_low:.3f}, {ten.ci_high:.3f}]"
                 )
@@ -124,7 +126,7 @@ def draw_alignment(boards: Sequence[Board]) -> None:
                     )  # fmt: skip
                     if sure or (found.p_value or 1) <= 0.05:
                         within = found.p_within_family_holm
-                        print(
+                        click.echo(
                             f"{board.name:12s} {row.label:28s} {found.attribute:14s} "
                             f"AMI {found.ami:.3f} p {found.p_value:.4f} Holm {found.p_holm:.3f} "
                             f"within families {within if within is None else round(within, 3)}"
@@ -158,18 +160,39 @@ def draw_sources(boards: Sequence[Board]) -> None:
             axes.set_yticks(range(len(labels)), labels, fontsize=7)
             axes.set_title(f"{board.name}: % of a source's test images named rightly", fontsize=9)
             mean = np.mean(table, axis=0)
-            print(board.name, {n: round(float(m), 2) for n, m in zip(names, mean, strict=True)})
+            told = [f"{name} {share:.2f}" for name, share in zip(names, mean, strict=True)]
+            click.echo(f"{board.name}: mean over rows of what is named rightly: {', '.join(told)}")
+
+
+def tell_pairs(boards: Sequence[Board]) -> None:
+    """Differences between variants of one method on the same images, with corrected p-values."""
+    for board in boards:
+        section = section_of(board)
+        if section is None or section.pairs is None:
+            continue
+        pairs = section.pairs
+        for a, first in enumerate(section.paired):
+            for b, second in enumerate(section.paired):
+                one, other = section.rows[first], section.rows[second]
+                if a < b and one.method.name == other.method.name:
+                    click.echo(
+                        f"{board.name}: {one.label} − {other.label} = "
+                        f"{pairs.difference[a, b]:+.3f} ± {pairs.halfwidth[a, b]:.3f}, "
+                        f"p {pairs.corrected[a, b]:.3f} (Holm)"
+                    )
 
 
 def main() -> int:
+    """Draw the figures and tell their numbers."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--root", type=Path, default=Path("leaderboards"))
     root = parser.parse_args().root
     every, problems = make_boards(collect(root))
     for problem in problems:
-        print(problem, file=sys.stderr)
+        click.echo(str(problem), err=True)
     boards = [board for name in DATASETS for board in every if board.name == name]
     draw_accuracy(boards)
+    tell_pairs(boards)
     draw_bags(boards)
     draw_alignment(boards)
     draw_sources(boards)

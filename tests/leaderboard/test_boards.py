@@ -148,7 +148,29 @@ def test_null_controls_are_no_rows(root: Path, add: Any) -> None:
     assert len(section(root).rows) == 1
     build(root)
     text = (root / "someone-gm-tiny.md").read_text("utf-8")
-    assert "## Null controls" in text
+    (line,) = [row for row in text.split("## Null controls")[1].splitlines() if "prnu" in row]
+    assert "| small |" in line and "**" not in line
+
+
+def test_a_null_control_is_held_against_permuted_names(root: Path, add: Any) -> None:
+    """Three generators have six namings, so even one that is always right has p = 1/3."""
+    add(method="leak", control="shuffled-labels", skill=0.99)
+    build(root)
+    text = (root / "someone-gm-tiny.md").read_text("utf-8")
+    (line,) = [row for row in text.split("## Null controls")[1].splitlines() if "leak" in row]
+    low, high = map(float, re.findall(r"\[(0\.\d+), (\d\.\d+)\]", line)[0])
+    cells = [cell.strip() for cell in line.split("|")]
+    assert low < 0.1 and high == float(cells[3]) > 0.9
+    assert float(cells[5]) == pytest.approx(1 / 3, abs=0.04)
+
+
+def test_a_null_control_without_predictions_is_named(root: Path, add: Any) -> None:
+    add(method="prnu")
+    path = add(method="null", control="shuffled-labels", skill=0.33)
+    (path.with_suffix("") / "predictions.parquet").write_bytes(b"no table")
+    _, problems = build(root)
+    assert any("null" in str(problem) for problem in problems)
+    assert "prnu" in (root / "someone-gm-tiny.md").read_text("utf-8")
 
 
 def test_board_shows_chance_shortcut_interval_links(root: Path, add: Any) -> None:

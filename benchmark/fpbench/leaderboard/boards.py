@@ -8,11 +8,14 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from fpbench.errors import BadInput
 from fpbench.leaderboard.collect import Collection, Entry, Problem
+from fpbench.leaderboard.judged import Control, read_control
 from fpbench.leaderboard.layout import folder_name
 from fpbench.leaderboard.pairs import Pairs, compare_all
 from fpbench.leaderboard.rows import Row, Section, configuration, current, grouped, make_row
 from fpbench.metrics.ranking import ranks_that_tie
+from fpbench.metrics.statistics import holm
 from fpbench.runs.record import DatasetEntry, Record
 
 BUDGETS = ("full", "small", "smoke")
@@ -38,7 +41,7 @@ class Board:
     dataset: DatasetEntry
     sections: tuple[Section, ...]
     declined: tuple[Entry, ...] = ()
-    controls: tuple[Entry, ...] = ()
+    controls: tuple[Control, ...] = ()
     older: tuple[tuple[str, int], ...] = ()
 
     @property
@@ -97,15 +100,25 @@ def _board(name: str, entries: Sequence[Entry], problems: list[Problem]) -> Boar
         dataset=_dataset(shown, newest),
         sections=tuple(sections),
         declined=tuple(_declined(runs)),
-        controls=tuple(
-            sorted(
-                (e for e in shown if e.record.protocol.control != "none"
-                 and e.record.status == "done"),
-                key=lambda e: (configuration(e), e.record.protocol.seed, e.record.job),
-            )
-        ),
+        controls=_controls(shown, problems),
         older=tuple((revision, len(older[revision])) for revision in sorted(older)),
-    )  # fmt: skip
+    )
+
+
+def _controls(shown: Iterable[Entry], problems: list[Problem]) -> tuple[Control, ...]:
+    """Null controls in the order of their configurations, p-values corrected by Holm."""
+    found = []
+    for entry in sorted(shown, key=lambda e: (configuration(e), e.record.protocol.seed, e.link)):
+        if entry.record.protocol.control == "none" or entry.record.status != "done":
+            continue
+        try:
+            found.append(read_control(entry))
+        except BadInput as error:
+            problems.append(Problem(entry.link, str(error).removeprefix(f"{entry.link}: ")))
+    corrected = holm([control.p_value for control in found])
+    return tuple(
+        replace(control, p_value=float(p)) for control, p in zip(found, corrected, strict=True)
+    )
 
 
 def _kind(entry: Entry) -> tuple[str, int | None, int]:

@@ -13,6 +13,7 @@ from fpbench.leaderboard.claims import protocol_of
 from fpbench.leaderboard.collect import Entry
 from fpbench.leaderboard.layout import artifact_path
 from fpbench.metrics.attribution import confusion_matrix, image_correctness
+from fpbench.metrics.null_control import chance_interval, chance_p_value
 from fpbench.metrics.score import NotComputable
 
 
@@ -108,6 +109,43 @@ def read_confusion(entries: Sequence[Entry]) -> NDArray[np.float64] | None:
         shares.append(counts / np.maximum(counts.sum(axis=1, keepdims=True), 1))
     mean: NDArray[np.float64] = np.mean(shares, axis=0)
     return mean
+
+
+@dataclass(frozen=True)
+class Control:
+    """A null control and what shuffled labels may give.
+
+    Attributes:
+        entry: Its record.
+        low: Lower end of the 95 % interval of its accuracy under random renamings.
+        high: Upper end.
+        p_value: Two-sided p-value of its accuracy; on a board corrected by Holm over its controls.
+    """
+
+    entry: Entry
+    low: float
+    high: float
+    p_value: float
+
+    @property
+    def at_chance(self) -> bool:
+        """Whether nothing speaks against chance at the 5 % level."""
+        return self.p_value > 0.05
+
+
+def read_control(entry: Entry) -> Control:
+    """Hold a null control against chance, from its predictions; its p-value is not corrected.
+
+    Raises:
+        BadInput: If they cannot be read or define no accuracy.
+    """
+    found, real = _read(entry), protocol_of(entry.record).real
+    try:
+        low, high = chance_interval(found.labels, found.proba, real)
+        p_value = chance_p_value(found.labels, found.proba, real)
+    except NotComputable as error:
+        raise BadInput(f"{entry.link}: the predictions define no accuracy: {error}") from error
+    return Control(entry, low, high, p_value)
 
 
 def of_seeds(parts: Sequence[Judged]) -> Judged | None:

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from fpbench.leaderboard import columns as c
 from fpbench.leaderboard.boards import Board
 from fpbench.leaderboard.collect import Entry
+from fpbench.leaderboard.judged import Control
 from fpbench.leaderboard.markdown import escape, link, table
 from fpbench.leaderboard.methodcard import PublishedCard
 from fpbench.leaderboard.published import (
@@ -202,23 +203,36 @@ def configuration_label(entry: Entry) -> str:
     return f"{method.name}:{method.variant}{settings}"
 
 
-def _controls(entries: Sequence[Entry]) -> list[str]:
-    if not entries:
+CONTROLS = (
+    "Trained on shuffled labels, a method must land at chance. The chance interval holds 95 % of "
+    "the accuracies that its predictions give when the names of the sources are permuted: whatever "
+    "it tells apart, it may call by any name. p: two-sided, corrected by Holm over all controls "
+    "here; bold below 0.05."
+)
+
+
+def _controls(controls: Sequence[Control]) -> list[str]:
+    if not controls:
         return []
     rows = []
-    for entry in entries:
-        score = entry.record.scores.get(HEADLINE)
-        shown = "–"
-        if score is not None and score.value is not None:
-            shown = c.number(score.value)
-            if score.ci_low is not None and score.ci_high is not None:
-                shown += f" [{c.number(score.ci_low)}, {c.number(score.ci_high)}]"
-        chance = "–" if score is None or score.chance is None else c.number(score.chance)
-        record = link(entry.record.job[:6], entry.link)
-        seed = str(entry.record.protocol.seed)
-        rows.append([escape(configuration_label(entry)), shown, chance, seed, record])
-    lines = ["## Null controls", "", "Trained on shuffled labels: accuracy must lie at chance.", ""]
-    return lines + table(["method", "accuracy", "chance", "seed", "record"], rows)
+    for control in controls:
+        record = control.entry.record
+        score = record.scores.get(HEADLINE)
+        shown = "–" if score is None or score.value is None else c.number(score.value)
+        verdict = p_text(control.p_value) if control.at_chance else f"**{p_text(control.p_value)}**"
+        rows.append(
+            [escape(configuration_label(control.entry)), record.protocol.budget, shown,
+             f"[{c.number(control.low)}, {c.number(control.high)}]", verdict,
+             str(record.protocol.seed), link(record.job[:6], control.entry.link)]
+        )  # fmt: skip
+    lines = ["## Null controls", "", CONTROLS, ""]
+    headings = ["method", "budget", "accuracy", "chance interval", "p", "seed", "record"]
+    return lines + table(headings, rows)
+
+
+def p_text(p: float) -> str:
+    """A p-value with three digits, e.g. ``0.049`` or ``< 0.001``."""
+    return "< 0.001" if p < 0.0005 else c.number(p)
 
 
 def published_tables(tables: Sequence[PublishedTable], dataset: str | None = None) -> list[str]:

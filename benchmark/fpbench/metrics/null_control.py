@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from fpbench.metrics.attribution import confusion_matrix
+from fpbench.metrics.score import Floats
 
 
 def chance_interval(
@@ -46,12 +47,50 @@ def chance_interval(
     """
     if not 0 < level < 1:
         raise ValueError(f"a level of {level} is not between 0 and 1")
+    _, accuracies = _renamed(labels, proba, real, seed, repeats)
+    tail = (1 - level) / 2
+    low, high = np.quantile(accuracies, [tail, 1 - tail], method="inverted_cdf")
+    return float(low), float(high)
+
+
+def chance_p_value(
+    labels: ArrayLike, proba: ArrayLike, real: int | None, *, seed: int = 0, repeats: int = 4000
+) -> float:
+    """Two-sided p-value of the accuracy under random renamings, see `chance_interval`.
+
+    Twice the share of renamings (the true names counted) that reach as far to the same side.
+
+    Args:
+        labels: int (N,), column of each image's source.
+        proba: float (N, K).
+        real: Column of Real, or None.
+        seed: Seed of the renamings.
+        repeats: Number of renamings.
+
+    Raises:
+        ValueError: If shapes do not fit.
+        NotComputable: As `fpbench.metrics.attribution.accuracy`.
+
+    >>> told_apart = np.eye(6)[np.repeat(np.arange(6), 2)]
+    >>> chance_p_value(np.repeat(np.arange(6), 2), told_apart, None) < 0.01
+    True
+    >>> chance_p_value([0, 0, 1, 1, 2, 2], np.full((6, 3), 1 / 3), None)
+    1.0
+    """
+    value, accuracies = _renamed(labels, proba, real, seed, repeats)
+    # Means over the same numbers in another order differ in their last digits.
+    above = 1 + int((accuracies >= value - 1e-9).sum())
+    below = 1 + int((accuracies <= value + 1e-9).sum())
+    return min(1.0, 2 * min(above, below) / (1 + repeats))
+
+
+def _renamed(
+    labels: ArrayLike, proba: ArrayLike, real: int | None, seed: int, repeats: int
+) -> tuple[float, Floats]:
+    """The accuracy, and those under random renamings of the columns."""
     matrix = confusion_matrix(labels, proba, real, with_real=False)
     share = matrix / matrix.sum(axis=1, keepdims=True)
     names = np.arange(len(share))
     rng = np.random.default_rng(seed)
     renamed = rng.permuted(np.tile(names, (repeats, 1)), axis=1)
-    accuracies = share[names, renamed].mean(axis=1)
-    tail = (1 - level) / 2
-    low, high = np.quantile(accuracies, [tail, 1 - tail], method="inverted_cdf")
-    return float(low), float(high)
+    return float(share[names, names].mean()), np.asarray(share[names, renamed].mean(axis=1))

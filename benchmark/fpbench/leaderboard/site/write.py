@@ -17,7 +17,13 @@ from fpbench.leaderboard.build import Leaderboards, citations, read_leaderboards
 from fpbench.leaderboard.collect import Entry, Problem
 from fpbench.leaderboard.markdown import plain, safe_url
 from fpbench.leaderboard.published import STATUSES, PublishedRow, tables_about, value_text
-from fpbench.leaderboard.render import HOW_TO_READ, configuration_label, shortcut_sentence
+from fpbench.leaderboard.render import (
+    CONTROLS,
+    HOW_TO_READ,
+    configuration_label,
+    p_text,
+    shortcut_sentence,
+)
 from fpbench.leaderboard.rows import HEADLINE
 from fpbench.leaderboard.site import pages
 from fpbench.leaderboard.site.downloads import board_csv, board_json
@@ -186,7 +192,15 @@ def _dataset(leaderboards: Leaderboards, board: Board, pictures: dict[str, Path]
         "sources": pages.source_views(board, pictures),
         "findings": pages.audit_findings(board),
         "declined": [_entry(entry) for entry in board.declined],
-        "controls": [_entry(entry) for entry in board.controls],
+        "controls": [
+            _entry(control.entry)
+            | {
+                "interval": f"[{c.number(control.low)}, {c.number(control.high)}]",
+                "p": p_text(control.p_value),
+            }
+            for control in board.controls
+        ],
+        "about_controls": CONTROLS.replace("; bold below 0.05", ""),
         "published": published,
         "data": pages.board_data(board, pictures),
     }
