@@ -1,11 +1,11 @@
 """Prints peak memory and bytes of embeddings after a method has judged some images."""
 
-import resource
 import sys
 
 import numpy as np
 
 from fpbench import registry
+from fpbench.compute.device import peak_memory_bytes
 from fpbench.compute.shared import SHARED
 from fpbench.images import ImageSet, Source
 from fpbench.method import FitContext
@@ -28,7 +28,7 @@ def main(name: str, count: int) -> None:
     test = images(count).unlabelled()
     embedded = method.embed(test)
     proba = method.predict_proba(test)
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    peak = peak_memory_bytes()
     sys.stdout.write(f"{peak} {embedded.nbytes + proba.nbytes}\n")
 
 

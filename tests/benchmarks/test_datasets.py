@@ -134,10 +134,11 @@ def test_loading_beats_iterating_datasets(
 
 
 _BUILD = """
-import resource, sys
+import sys
 from pathlib import Path
 from typing import Any
 import numpy as np
+from fpbench.compute.device import peak_memory_bytes
 from fpbench.datasets import build as building
 count = int(sys.argv[3])
 def drawn(origin, name, total, at, facts):
@@ -148,7 +149,7 @@ def drawn(origin, name, total, at, facts):
         yield np.clip(coarse + rng.integers(-3, 4, coarse.shape), 0, 255).astype(np.uint8)
 building.draw_files = drawn
 building.build(sys.argv[1], Path(sys.argv[2]))
-print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
+print(peak_memory_bytes() / 2**20)
 """
 
 

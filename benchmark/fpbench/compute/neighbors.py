@@ -10,6 +10,7 @@ bounds exclude too little, as among noise, are measured against all rows by matr
 from __future__ import annotations
 
 import re
+import threading
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
@@ -88,7 +89,8 @@ class ExactNeighbors:
         room = self._memory // (8 * count) - 2
         most = min(useful_dimension(values), room)
         if min(count, values) >= _SMALLEST and most >= 16:
-            self._build(values, most)
+            with one_blas_thread():
+                self._build(values, most)
 
     def _mean_row(self, values: int) -> NDArray[np.float32]:
         total = np.zeros(values)
@@ -108,11 +110,10 @@ class ExactNeighbors:
         size = int(np.clip(self._memory // (64 * values), 16, _SAMPLE))
         sample = reference[np.unique(np.linspace(0, count - 1, size).astype(np.int64))]
         projection: Projection
-        with one_blas_thread():
-            if reference.ndim == 4 and reference.dtype == np.uint8:
-                projection = ImageProjection(sample, most)
-            else:
-                projection = RowProjection(sample, min(most, 128))
+        if reference.ndim == 4 and reference.dtype == np.uint8:
+            projection = ImageProjection(sample, most)
+        else:
+            projection = RowProjection(sample, min(most, 128))
         # The last column makes a query's product with a row a squared distance but for the
         # query's own length.
         width = projection.dimension
@@ -174,18 +175,24 @@ class ExactNeighbors:
         most = self._memory // (16 * (len(reference) + values) * threads)
         block = int(np.clip(most, 1, max(1, min(_QUERIES, fair))))
 
+        # A thread keeps its matrix of bounds: fresh pages for each block cost more than reading.
+        own = threading.local()
+
         def search(start: int) -> None:
             part = slice(start, start + block)
-            squares[part], indices[part] = self._search_block(queries[part], k)
+            if self._projection is not None and not hasattr(own, "bounds"):
+                own.bounds = np.empty((block, len(reference)), np.float32)
+            bounds = getattr(own, "bounds", None)
+            squares[part], indices[part] = self._search_block(queries[part], k, bounds)
 
         each_in_threads(search, range(0, len(queries), block))
         return np.sqrt(squares), indices
 
     def _search_block(
-        self, queries: NDArray[Any], k: int
+        self, queries: NDArray[Any], k: int, buffer: NDArray[np.float32] | None
     ) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
         projection = self._projection
-        if projection is None or self._useless > 1:
+        if projection is None or buffer is None or self._useless > 1:
             return self._measure_all(queries, k)
         projected = np.empty((len(queries), projection.dimension + 1), np.float32)
         with np.errstate(over="ignore", invalid="ignore"):  # checked below
@@ -201,7 +208,7 @@ class ExactNeighbors:
             raise ValueError("queries hold values that are not finite or too large")
         short *= -2.0
         projected[:, -1] = 1.0
-        bounds = projected @ self._index.T
+        bounds = np.matmul(projected, self._index.T, out=buffer[: len(queries)])
         # A row survives while its bound is below (best + ε)², ε the error of two projections, but
         # for the rounding of the product: at most n·u·|x|·|y|, and within 16·√n·u·|x|·|y| for
         # all but contrived terms, which coefficients of falling size are not.

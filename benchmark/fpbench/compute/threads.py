@@ -6,32 +6,54 @@ import os
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from contextvars import ContextVar
 from functools import lru_cache
 from typing import Any
 
 
 @lru_cache(maxsize=1)
-def _blas() -> Any:
+def _all_blas() -> Any:
     from threadpoolctl import ThreadpoolController  # type: ignore[import-untyped]
 
-    return ThreadpoolController()
+    return ThreadpoolController().select(user_api="blas")
+
+
+@lru_cache(maxsize=1)
+def _blas() -> Any:
+    """NumPy's BLAS alone, where it has one of its own: setting another's threads wakes them."""
+    own = [blas.filepath for blas in _all_blas().lib_controllers if "numpy" in blas.filepath]
+    return _all_blas().select(filepath=own) if own else _all_blas()
+
+
+_threads_here: ContextVar[int | None] = ContextVar("_threads_here", default=None)
+"""In a block of `one_blas_thread`, how many threads BLAS used before; not in threads within."""
 
 
 def thread_count() -> int:
     """How many threads NumPy's BLAS uses, which is how many `each_in_threads` uses."""
-    counts = [pool["num_threads"] for pool in _blas().info() if pool["user_api"] == "blas"]
+    here = _threads_here.get()
+    if here is not None:
+        return here
+    counts = [pool["num_threads"] for pool in _blas().info()]
     return max(1, min(max(counts, default=1), os.cpu_count() or 1))
 
 
 @contextmanager
 def one_blas_thread() -> Iterator[None]:
-    """BLAS on one thread inside the block.
+    """BLAS on one thread inside the block, `each_in_threads` on as many as BLAS had before.
 
-    OpenBLAS's own threads spin for a tenth of a second after a product, each on a core that
-    threads started meanwhile by `each_in_threads` would need.
+    OpenBLAS's own threads spin for a tenth of a second after a product, and when their number is
+    set, each on a core that `each_in_threads` needs: a kernel of several steps is one block.
     """
-    with _blas().limit(limits=1, user_api="blas"):
+    if _threads_here.get() is not None:
         yield
+        return
+    token = _threads_here.set(thread_count())
+    try:
+        with _blas().limit(limits=1):
+            yield
+    finally:
+        _threads_here.reset(token)
 
 
 @contextmanager
@@ -42,7 +64,7 @@ def limited_threads(count: int) -> Iterator[None]:
     before = torch.get_num_threads()
     torch.set_num_threads(count)
     try:
-        with _blas().limit(limits=count, user_api="blas"):
+        with _all_blas().limit(limits=count):
             yield
     finally:
         torch.set_num_threads(before)
