@@ -90,8 +90,9 @@ def draw_bags(boards: Sequence[Board]) -> None:
                     [one.value or 0], [ten.value or 0], "s" if sets else "o",
                     color="tab:red" if sets else "tab:blue", markersize=6 if sets else 4,
                 )  # fmt: skip
+                crowded = (ten.value or 0) > 0.94 and not sets  # at the top, where all are alike
                 axes.annotate(
-                    row.label, (one.value or 0, ten.value or 0), fontsize=6.5,
+                    "" if crowded else row.label, (one.value or 0, ten.value or 0), fontsize=6.5,
                     xytext=(4, -3), textcoords="offset points",
                 )  # fmt: skip
                 click.echo(

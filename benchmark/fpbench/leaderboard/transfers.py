@@ -234,12 +234,16 @@ def transfer_tables(entries: Iterable[TransferEntry]) -> list[TransferTable]:
 def _table(rows: dict[str, list[TransferEntry]]) -> TransferTable:
     first = next(iter(rows.values()))[0].record
     spec, labels, protocol = transfer_spec(first), first.labels, first.protocol
+    cap = (
+        f"Naming the model cannot exceed {labels.cap:.3f} on all tested models."
+        if labels.cap
+        else "No tested model was trained on, so none can be named."
+    )
     about = (
         f"Revisions {first.train.revision} and {first.test.revision}. Models in both: "
         f"{', '.join(labels.shared_architectures) or 'none'}. Tested only: "
         f"{', '.join(labels.new_architectures) or 'none'}. Reference images of the dataset "
-        f"{'trained on' if protocol.reference == 'source' else 'tested on'}. Naming the model "
-        f"cannot exceed {labels.cap:.3f} on all tested models.{_sizes(first)}"
+        f"{'trained on' if protocol.reference == 'source' else 'tested on'}. {cap}{_sizes(first)}"
     )
     chance: tuple[float | None, ...] = (None,) * len(COLUMNS)
     found: list[TransferRow] = []
