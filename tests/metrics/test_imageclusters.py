@@ -39,7 +39,10 @@ def test_scores_are_those_of_scikit_learn():
     cut = imageclusters.cluster_images(rows, 4, "ward")
     assert found.nmi == pytest.approx(metrics.normalized_mutual_info_score(labels, cut))
     assert found.ami == pytest.approx(metrics.adjusted_mutual_info_score(labels, cut))
-    assert imageclusters._nmi(labels, cut) == pytest.approx(found.nmi)
+    table = imageclusters._table(labels, cut)
+    assert imageclusters._nmi(table) == pytest.approx(found.nmi)
+    both = imageclusters._nmi(np.stack([table, np.ones_like(table)]))
+    assert both == pytest.approx([found.nmi, 0])
 
 
 def test_a_choice_is_tested_over_sources_and_not_over_images():

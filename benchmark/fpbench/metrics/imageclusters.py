@@ -11,9 +11,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
 from fpbench.metrics.bootstrap import percentile_interval
 from fpbench.metrics.features import all_equal, check_features, finite
@@ -163,10 +164,13 @@ def align_images(
     origin = y[chosen]
     truth = kinds[origin]
     nmi = float(metrics.normalized_mutual_info_score(truth, found))
-    permuted = np.empty(permutations)
-    for p in range(permutations):
-        shuffled = rng.permutation(truth) if values is None else rng.permutation(kinds)[origin]
-        permuted[p] = _nmi(shuffled, found)
+    counts = _table(origin, found)
+    if values is None:
+        tables = np.stack([_table(rng.permutation(truth), found) for _ in range(permutations)])
+    else:
+        shuffled = rng.permuted(np.tile(kinds, (permutations, 1)), axis=1)
+        tables = np.einsum("psv,sc->pvc", np.eye(wanted)[shuffled], counts)
+    permuted = _nmi(tables)
     ami = float(metrics.adjusted_mutual_info_score(truth, found))
     low, high = _ami_interval(origin, found, kinds, ami, rng)
     return ImageAlignment(
@@ -192,11 +196,11 @@ def _ami_interval(
     """
     from sklearn.metrics.cluster import expected_mutual_information
 
-    counts = np.zeros((len(kinds), found.max() + 1), np.int64)
-    np.add.at(counts, (origin, found), 1)
+    counts = _table(origin, found)
     own = counts.sum(axis=1)
     drawn = np.stack(
-        [rng.multinomial(n, row / n, _REPEATS) for n, row in zip(own, counts, strict=True)], axis=1
+        [rng.multinomial(n, row / max(n, 1), _REPEATS) for n, row in zip(own, counts, strict=True)],
+        axis=1,
     )
     belongs = np.eye(kinds.max() + 1)[kinds]
     tables = np.einsum("kv,bkc->bvc", belongs, drawn)
@@ -209,13 +213,19 @@ def _ami_interval(
     return low, min(high, 1.0)
 
 
-def _nmi(truth: Integers, found: Integers) -> float:
-    """NMI from the table of counts, quicker than a call for each permutation."""
-    table = np.zeros((truth.max() + 1, found.max() + 1))
-    np.add.at(table, (truth, found), 1.0)
-    joint = table / table.sum()
-    entropy = float(_entropies(joint.sum(axis=1)) + _entropies(joint.sum(axis=0)))
-    return 2 * (entropy - float(_entropies(joint.ravel()))) / entropy if entropy > 0 else 0.0
+def _table(truth: Integers, found: Integers) -> Integers:
+    """How many images of each label (rows) are in each cluster (columns)."""
+    width = int(found.max()) + 1
+    counts = np.bincount(truth * width + found, minlength=(int(truth.max()) + 1) * width)
+    return counts.reshape(-1, width)
+
+
+def _nmi(tables: NDArray[Any]) -> Floats:
+    """Normalised mutual information of tables of counts (..., V, C), all at once."""
+    joint = tables / tables.sum(axis=(-2, -1), keepdims=True)
+    entropy = _entropies(joint.sum(axis=-1)) + _entropies(joint.sum(axis=-2))
+    shared = entropy - _entropies(joint.reshape(*joint.shape[:-2], -1))
+    return np.asarray(np.divide(2 * shared, entropy, out=np.zeros_like(shared), where=entropy > 0))
 
 
 def _entropies(shares: Floats) -> Floats:
