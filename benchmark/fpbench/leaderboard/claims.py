@@ -214,6 +214,19 @@ def check_rules(scoring: int, path: Path) -> None:
         )
 
 
+def score_again(record: Record, path: Path) -> dict[str, ScoreEntry]:
+    """The scores that the stored predictions of a finished record have by the present rules.
+
+    Raises:
+        BadInput: If the evidence cannot be read, is of other images, or cannot be scored.
+    """
+    evidence = read_checked_evidence(record, path)
+    try:
+        return score_entries(compute_scores(evidence, protocol_of(record)))
+    except (ValueError, IndexError) as error:
+        raise BadInput(f"{path}: the stored predictions cannot be scored: {error}.") from error
+
+
 def recomputed(record: Record, path: Path) -> list[Difference]:
     """Score the stored predictions again and list what differs from the record.
 
@@ -222,10 +235,5 @@ def recomputed(record: Record, path: Path) -> list[Difference]:
             images, or cannot be scored.
     """
     check_rules(record.protocol.scoring, path)
-    evidence = read_checked_evidence(record, path)
-    try:
-        scores = compute_scores(evidence, protocol_of(record))
-    except (ValueError, IndexError) as error:
-        raise BadInput(f"{path}: the stored predictions cannot be scored: {error}.") from error
     # A score that this fpbench does not know how to compute cannot be followed, and is listed.
-    return compare_scores(record.scores, score_entries(scores))
+    return compare_scores(record.scores, score_again(record, path))

@@ -207,7 +207,7 @@ CONTROLS = (
     "Trained on shuffled labels, a method must land at chance. The chance interval holds 95 % of "
     "the accuracies that its predictions give when the names of the sources are permuted: whatever "
     "it tells apart, it may call by any name. p: two-sided, corrected by Holm over all controls "
-    "here; bold below 0.05."
+    "here"
 )
 
 
@@ -225,7 +225,7 @@ def _controls(controls: Sequence[Control]) -> list[str]:
              f"[{c.number(control.low)}, {c.number(control.high)}]", verdict,
              str(record.protocol.seed), link(record.job[:6], control.entry.link)]
         )  # fmt: skip
-    lines = ["## Null controls", "", CONTROLS, ""]
+    lines = ["## Null controls", "", f"{CONTROLS}; bold below 0.05.", ""]
     headings = ["method", "budget", "accuracy", "chance interval", "p", "seed", "record"]
     return lines + table(headings, rows)
 

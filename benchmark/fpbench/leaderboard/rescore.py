@@ -10,20 +10,16 @@ from fpbench.errors import BadInput
 from fpbench.leaderboard.claims import (
     check_files,
     check_job,
-    protocol_of,
-    read_checked_evidence,
+    score_again,
     spec_of,
 )
 from fpbench.leaderboard.layout import RUN_RECORD
 from fpbench.leaderboard.schema import load_record
-from fpbench.leaderboard.transfers import check_transfer, predictions_path, transfer_spec
+from fpbench.leaderboard.transfers import check_transfer, score_transfer_again, transfer_spec
 from fpbench.runs.job import SCORING_VERSION, JobSpec
-from fpbench.runs.record import Record
-from fpbench.runs.scoring import compute_scores, score_entries
 from fpbench.runs.store import Store
 from fpbench.runs.transferjob import TransferSpec
 from fpbench.runs.transferrecord import TRANSFER_FILE, TransferRecord, read_transfer
-from fpbench.runs.transferscoring import read_task, score_transfer
 
 
 def rescore(path: Path) -> Path | None:
@@ -55,34 +51,27 @@ def rescore(path: Path) -> Path | None:
         )
     if record.protocol.scoring == SCORING_VERSION or record.status == "failed":
         return None
+    done = record.status == "done"
     spec: JobSpec | TransferSpec
-    fresh: Record | TransferRecord
     if isinstance(record, TransferRecord):
         check_transfer(record, path)
         spec = replace(transfer_spec(record), scoring=SCORING_VERSION)
-        scores = (
-            score_entries(
-                score_transfer(read_task(predictions_path(path), record), record.protocol.seed)
-            )
-            if record.status == "done"
-            else {}
-        )
+        scores = score_transfer_again(record, path) if done else {}
     else:
         check_job(record, path)
-        spec = replace(spec_of(record), scoring=SCORING_VERSION)
-        scores = {}
-        if record.status == "done":
+        if done:
             check_files(record, path)
-            evidence = read_checked_evidence(record, path)
-            scores = score_entries(compute_scores(evidence, protocol_of(record)))
+        spec = replace(spec_of(record), scoring=SCORING_VERSION)
+        scores = score_again(record, path) if done else {}
     protocol = record.protocol.model_copy(update={"scoring": SCORING_VERSION})
     fresh = record.model_copy(update={"job": spec.key, "protocol": protocol, "scores": scores})
     old = path.parent
-    with Store(old.parents[2]).writing(spec) as folder:
+    store = Store(old.parents[2])
+    with store.writing(spec) as folder:
         shutil.copytree(old, folder, dirs_exist_ok=True)
         text = fresh.model_dump_json(indent=2) + "\n"
         (folder / path.name).write_text(text, encoding="utf-8")
-    moved = Store(old.parents[2]).folder(spec)
+    moved = store.folder(spec)
     if moved != old:
         shutil.rmtree(old)
     return moved / path.name

@@ -19,6 +19,7 @@ from fpbench.leaderboard.layout import folder_name
 from fpbench.leaderboard.markdown import escape, table
 from fpbench.metrics.score import Score
 from fpbench.runs.artifacts import PREDICTIONS, describe_file
+from fpbench.runs.record import ScoreEntry
 from fpbench.runs.scoring import score_entries
 from fpbench.runs.transferjob import Side, TransferSpec
 from fpbench.runs.transferrecord import (
@@ -117,6 +118,19 @@ def check_transfer(record: TransferRecord, path: Path) -> None:
         )
 
 
+def score_transfer_again(record: TransferRecord, path: Path) -> dict[str, ScoreEntry]:
+    """The scores that the stored predictions of a finished record have by the present rules.
+
+    Raises:
+        BadInput: If the predictions cannot be read or scored.
+    """
+    task = read_task(predictions_path(path), record)
+    try:
+        return score_entries(score_transfer(task, record.protocol.seed))
+    except (ValueError, IndexError) as error:
+        raise BadInput(f"{path}: the stored predictions cannot be scored: {error}.") from error
+
+
 def rescored(record: TransferRecord, path: Path) -> list[Difference]:
     """Score the stored predictions again and list what differs from the record.
 
@@ -124,12 +138,7 @@ def rescored(record: TransferRecord, path: Path) -> list[Difference]:
         BadInput: If the record is of other rules, or the predictions cannot be read or scored.
     """
     check_rules(record.protocol.scoring, path)
-    task = read_task(predictions_path(path), record)
-    try:
-        scores = score_transfer(task, record.protocol.seed)
-    except (ValueError, IndexError) as error:
-        raise BadInput(f"{path}: the stored predictions cannot be scored: {error}.") from error
-    return compare_scores(record.scores, score_entries(scores))
+    return compare_scores(record.scores, score_transfer_again(record, path))
 
 
 def collect_transfers(root: Path) -> tuple[tuple[TransferEntry, ...], tuple[Problem, ...]]:

@@ -164,12 +164,11 @@ def align_images(
     origin = y[chosen]
     truth = kinds[origin]
     nmi = float(metrics.normalized_mutual_info_score(truth, found))
-    counts = _table(origin, found)
     if values is None:
         tables = np.stack([_table(rng.permutation(truth), found) for _ in range(permutations)])
     else:
         shuffled = rng.permuted(np.tile(kinds, (permutations, 1)), axis=1)
-        tables = np.einsum("psv,sc->pvc", np.eye(wanted)[shuffled], counts)
+        tables = np.einsum("psv,sc->pvc", np.eye(wanted)[shuffled], _table(origin, found))
     permuted = _nmi(tables)
     ami = float(metrics.adjusted_mutual_info_score(truth, found))
     low, high = _ami_interval(origin, found, kinds, ami, rng)
@@ -205,10 +204,8 @@ def _ami_interval(
     belongs = np.eye(kinds.max() + 1)[kinds]
     tables = np.einsum("kv,bkc->bvc", belongs, drawn)
     chance = expected_mutual_information((belongs.T @ counts).astype(np.int64), int(own.sum()))
-    tables /= own.sum()
-    apart = [_entropies(tables.sum(axis=axis)) for axis in (1, 2)]
-    shared = apart[0] + apart[1] - _entropies(tables.reshape(_REPEATS, -1))
-    draws = (shared - chance) / ((apart[0] + apart[1]) / 2 - chance)
+    shared, entropy = _information(tables)
+    draws = (shared - chance) / (entropy / 2 - chance)
     low, high = percentile_interval(draws - draws.mean() + ami)
     return low, min(high, 1.0)
 
@@ -222,10 +219,15 @@ def _table(truth: Integers, found: Integers) -> Integers:
 
 def _nmi(tables: NDArray[Any]) -> Floats:
     """Normalised mutual information of tables of counts (..., V, C), all at once."""
+    shared, entropy = _information(tables)
+    return np.asarray(np.divide(2 * shared, entropy, out=np.zeros_like(shared), where=entropy > 0))
+
+
+def _information(tables: NDArray[Any]) -> tuple[Floats, Floats]:
+    """Mutual information of tables (..., V, C), and the sum of their two entropies, in nats."""
     joint = tables / tables.sum(axis=(-2, -1), keepdims=True)
     entropy = _entropies(joint.sum(axis=-1)) + _entropies(joint.sum(axis=-2))
-    shared = entropy - _entropies(joint.reshape(*joint.shape[:-2], -1))
-    return np.asarray(np.divide(2 * shared, entropy, out=np.zeros_like(shared), where=entropy > 0))
+    return entropy - _entropies(joint.reshape(*joint.shape[:-2], -1)), entropy
 
 
 def _entropies(shares: Floats) -> Floats:

@@ -200,7 +200,7 @@ def _dataset(leaderboards: Leaderboards, board: Board, pictures: dict[str, Path]
             }
             for control in board.controls
         ],
-        "about_controls": CONTROLS.replace("; bold below 0.05", ""),
+        "about_controls": f"{CONTROLS}.",
         "published": published,
         "data": pages.board_data(board, pictures),
     }
