@@ -85,6 +85,18 @@ def test_last_digits_are_rounding(repository: Path) -> None:
     assert "scores do not follow" not in problems(repository)
 
 
+def test_two_processes_find_what_one_finds(root: Path, add: Any) -> None:
+    paths = [add(method="prnu", seed=seed) for seed in range(16)]
+    build(root)
+    tamper(paths[3], by=0.01)
+    one, two = check(root), check(root, jobs=2)
+    assert one == two
+    assert one.rescored == 16
+    told = [str(problem) for problem in one.problems if "do not follow" in problem.message]
+    assert len(told) == 1
+    assert paths[3].name in told[0]
+
+
 def test_swapped_predictions(repository: Path) -> None:
     first, second = (next(repository.glob(f"results/*/{name}/*/")) for name in ("prnu", "yu"))
     for name in ("predictions.parquet", "evidence.safetensors"):

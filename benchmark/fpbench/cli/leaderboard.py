@@ -53,14 +53,20 @@ def build_boards(root: Path) -> None:
 @click.option("--since", metavar="REVISION", default=None,
               help="A git revision: score what changed since, and look for drift.")  # fmt: skip
 @click.option("--rescore/--no-rescore", default=True, help="Score stored predictions again.")
+@click.option("--jobs", type=click.IntRange(min=1), default=None,
+              help="Processes that score at the same time; by default one a core.")  # fmt: skip
 @_json
-def check_boards(root: Path, since: str | None, rescore: bool, as_json: bool) -> None:
+def check_boards(
+    root: Path, since: str | None, rescore: bool, jobs: int | None, as_json: bool
+) -> None:
     """Check records, boards and scores; ends with 1 if anything is wrong."""
     from fpbench.cli.progress import progress_bars
+    from fpbench.compute.threads import thread_count
     from fpbench.leaderboard.check import check
 
+    jobs = thread_count() if jobs is None else jobs
     with progress_bars("leaderboard check") as progress:
-        report = check(root, since=since, rescore=rescore, progress=progress)
+        report = check(root, since=since, rescore=rescore, jobs=jobs, progress=progress)
     if as_json:
         document = {
             "records": report.records,

@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
+from joblib import Parallel, delayed  # type: ignore[import-untyped]
+
 from fpbench.errors import BadInput
 from fpbench.leaderboard.build import make_files, read_leaderboards, stale
 from fpbench.leaderboard.claims import Difference, compare_scores, recomputed
@@ -23,6 +25,8 @@ from fpbench.runs.transferrecord import TransferRecord
 
 _PACKAGE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]* [0-9][A-Za-z0-9.+!]*")
 _FOLDERS = (RESULTS, TRANSFERS)
+_WORTH_A_PROCESS = 8
+"""Records for which another process is started; fewer are done before it stands."""
 _METHOD = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*:[A-Za-z0-9][A-Za-z0-9._-]*")
 
 
@@ -48,7 +52,12 @@ def _silent(what: str, done: int, total: int) -> None:
 
 
 def check(
-    root: Path, *, since: str | None = None, rescore: bool = True, progress: Progress = _silent
+    root: Path,
+    *,
+    since: str | None = None,
+    rescore: bool = True,
+    jobs: int = 1,
+    progress: Progress = _silent,
 ) -> CheckReport:
     """Check that records are sound, boards are current and scores follow from predictions.
 
@@ -57,6 +66,7 @@ def check(
         since: A git revision: only records that differ from it are scored again, and their
             drift and dataset are checked.
         rescore: Whether to score predictions again.
+        jobs: Processes that score at the same time.
         progress: Called after every record.
 
     Raises:
@@ -79,11 +89,13 @@ def check(
         moved = [t for t in moved if _beside(t.path, root, names)]
     count = len(done) + len(moved)
     if rescore:
-        for position, entry in enumerate(done, start=1):
-            problems += _followed(entry, partial(recomputed, entry.record, entry.path), root)
-            progress("score again", position, count)
-        for position, transfer in enumerate(moved, start=len(done) + 1):
-            problems += _followed(transfer, partial(rescored, transfer.record, transfer.path), root)
+        again = delayed(_followed)
+        questions = [again(e, partial(recomputed, e.record, e.path), root) for e in done]
+        questions += [again(t, partial(rescored, t.record, t.path), root) for t in moved]
+        workers = min(jobs, max(1, count // _WORTH_A_PROCESS))
+        answers = Parallel(workers, return_as="generator")(questions)
+        for position, found_wrong in enumerate(answers, start=1):
+            problems += found_wrong
             progress("score again", position, count)
     total = len(entries) + len(leaderboards.transfers)
     return CheckReport(total, count if rescore else 0, changed, tuple(problems))
