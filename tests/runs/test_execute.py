@@ -16,7 +16,8 @@ from fpbench.images import ImageSet
 from fpbench.method import FitContext, Method, MethodCard, MethodDeclined, Variant
 from fpbench.metrics.null_control import chance_interval
 from fpbench.runs.artifacts import read_evidence
-from fpbench.runs.execute import TRACEBACK_FILE, execute
+from fpbench.runs.attempt import TRACEBACK_FILE
+from fpbench.runs.execute import execute
 from fpbench.runs.job import JobSpec
 from fpbench.runs.plan import make_plan
 from fpbench.runs.record import Record, read_record

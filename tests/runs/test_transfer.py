@@ -98,7 +98,7 @@ def world(monkeypatch: pytest.MonkeyPatch) -> dict[str, GMDataset]:
         "b": dataset("b", ["DCGAN", "NVAE", "WGAN", "VAE"], seed=1),
         "large": dataset("large", ["DCGAN", "NVAE"], size=16, seed=2),
     }
-    monkeypatch.setattr(transfer, "_load_once", lambda name, content, offline: datasets[name])
+    monkeypatch.setattr(transfer, "load_once", lambda name, content, offline: datasets[name])
     monkeypatch.setattr(registry, "method_class", lambda name: Colour)
     monkeypatch.setattr(registry, "resolve_method", lambda name: (Colour, "only"))
     monkeypatch.setattr(registry, "method_origin", lambda name: "tests")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -72,24 +72,50 @@ def describe_file(path: Path) -> ArtifactEntry:
     )
 
 
+def write_predictions(
+    path: Path,
+    ids: NDArray[np.str_],
+    truth: Sequence[str],
+    names: Sequence[str],
+    proba: Mapping[str, NDArray[np.float32]],
+) -> None:
+    """Write a table of id, true source, and probability columns ``PREFIX:NAME``.
+
+    Args:
+        path: The file.
+        ids: Shape (N,), the images' ids.
+        truth: N names, the images' sources.
+        names: K names, the sources that probabilities are of.
+        proba: Prefix to an array of shape (N, K).
+    """
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    columns = {
+        "id": pa.array(ids.tolist(), pa.string()),
+        "source": pa.array(list(truth), pa.string()),
+    }
+    for prefix, values in proba.items():
+        for k, name in enumerate(names):
+            columns[f"{prefix}:{name}"] = pa.array(values[:, k], pa.float32())
+    pq.write_table(pa.table(columns), path, compression="zstd")
+
+
 def write_evidence(folder: Path, evidence: Evidence) -> dict[str, ArtifactEntry]:
     """Write predictions and evidence into `folder`.
 
     Predictions are a table of id, source, and one probability column per source, first the
     scored ones (``p:NAME``), then the common probe's (``probe:NAME``).
     """
-    import pyarrow as pa
-    import pyarrow.parquet as pq
     from safetensors.numpy import save_file
 
-    columns = {
-        "id": pa.array(evidence.ids.tolist(), pa.string()),
-        "source": pa.array([evidence.names[k] for k in evidence.labels], pa.string()),
-    }
-    for prefix, values in (("p", evidence.proba), ("probe", evidence.probe_proba)):
-        for k, name in enumerate(evidence.names):
-            columns[f"{prefix}:{name}"] = pa.array(values[:, k], pa.float32())
-    pq.write_table(pa.table(columns), folder / PREDICTIONS, compression="zstd")
+    write_predictions(
+        folder / PREDICTIONS,
+        evidence.ids,
+        [evidence.names[k] for k in evidence.labels],
+        evidence.names,
+        {"p": evidence.proba, "probe": evidence.probe_proba},
+    )
     arrays: dict[str, NDArray[np.generic]] = {
         "fdr_features": evidence.fdr_features,
         "fdr_raw": evidence.fdr_raw,

@@ -3,34 +3,31 @@
 from __future__ import annotations
 
 import time
-import traceback
 from datetime import UTC, datetime
-from functools import lru_cache
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 import numpy as np
 
 from fpbench import registry
-from fpbench.compute.device import device_name, peak_memory_bytes, pick_device, seed_everything
-from fpbench.datasets.load import GMDataset, load
-from fpbench.errors import BadInput
+from fpbench.compute.device import seed_everything
+from fpbench.datasets.load import GMDataset
 from fpbench.method import FitContext, Method, MethodDeclined, Progress
 from fpbench.runs.artifacts import write_embeddings, write_evidence
+from fpbench.runs.attempt import (
+    cost_entry,
+    keep_traceback,
+    load_once,
+    make_context,
+    method_entry,
+    sentence_of,
+)
 from fpbench.runs.environment import describe_environment
 from fpbench.runs.figures import draw_figures
 from fpbench.runs.fingerprintbags import BAG_SIZE, gather_fingerprint_bags, write_fingerprint_bags
 from fpbench.runs.folds import Splits, limit_splits, splits_of
 from fpbench.runs.job import JobSpec
-from fpbench.runs.outcome import BAG_SIZES, InvalidOutput, build_method, run_method
-from fpbench.runs.record import (
-    CostEntry,
-    DatasetEntry,
-    MethodEntry,
-    ProtocolEntry,
-    Record,
-    SourceEntry,
-)
+from fpbench.runs.outcome import BAG_SIZES, build_method, run_method
+from fpbench.runs.record import DatasetEntry, ProtocolEntry, Record, SourceEntry
 from fpbench.runs.scoring import (
     Protocol,
     compute_scores,
@@ -40,17 +37,6 @@ from fpbench.runs.scoring import (
 )
 from fpbench.runs.store import RECORD_FILE, Store
 from fpbench.runs.structure import describe_structure, write_structure
-
-TRACEBACK_FILE = "traceback.txt"
-
-
-@lru_cache(maxsize=2)
-def _load_once(name: str, content_hash: str, offline: bool) -> GMDataset:
-    """Load a dataset once for the jobs of a plan, which come dataset by dataset."""
-    dataset = load(name, offline=offline)
-    if dataset.identity.content_hash != content_hash:
-        raise BadInput(f"The dataset {name} changed while the plan was running; start it again.")
-    return dataset
 
 
 def execute(
@@ -80,8 +66,8 @@ def execute(
             be written to.
     """
     started = time.perf_counter()
-    chosen = pick_device(device)
-    dataset = _load_once(spec.location or spec.dataset, spec.content_hash, offline)
+    context = make_context(spec, device, progress)
+    dataset = load_once(spec.location or spec.dataset, spec.content_hash, offline)
     splits = limit_splits(
         splits_of(dataset, spec.fold, spec.folds),
         spec.train_images,
@@ -89,9 +75,6 @@ def execute(
         spec.seed,
     )
     cls = registry.method_class(spec.method)
-    context = FitContext(seed=spec.seed, budget=spec.budget, device=chosen)
-    if progress is not None:
-        context = FitContext(seed=spec.seed, budget=spec.budget, device=chosen, progress=progress)
     with store.writing(spec) as folder:
         try:
             record = _run(spec, cls, dataset, splits, context, folder, started, figures)
@@ -99,13 +82,8 @@ def execute(
             record = _unfinished(spec, cls, dataset, splits, "declined", str(declined))
         # Whatever a plugin raises is the failure of its own job; the traceback is kept beside it.
         except Exception as error:
-            (folder / TRACEBACK_FILE).write_text(traceback.format_exc(), encoding="utf-8")
-            reason = (
-                str(error)
-                if isinstance(error, InvalidOutput)
-                else f"{type(error).__name__}: {error}"
-            )
-            record = _unfinished(spec, cls, dataset, splits, "failed", reason)
+            keep_traceback(folder)
+            record = _unfinished(spec, cls, dataset, splits, "failed", sentence_of(error))
         text = record.model_dump_json(indent=2) + "\n"
         (folder / RECORD_FILE).write_text(text, encoding="utf-8")
     return record
@@ -162,21 +140,11 @@ def _run(
         (folder / "figures").mkdir()
         draw_figures(folder / "figures", spec, method, outcome, evidence, splits, structure)
     context.progress("score", 2, 2)
-    count = len(splits.test)
-    cost = CostEntry(
-        fit_seconds=outcome.fit_seconds,
-        inference_seconds=outcome.inference_seconds,
-        images_per_second=count / max(outcome.inference_seconds, 1e-9),
-        total_seconds=time.perf_counter() - started,
-        peak_memory_bytes=peak_memory_bytes(),
-        parameters=outcome.parameters,
-        device=f"{context.device} ({device_name(context.device)})",
-    )
     return Record(
         job=spec.key,
         status="done",
         created=datetime.now(UTC),
-        method=_method_entry(spec, cls),
+        method=method_entry(spec, cls),
         dataset=_dataset_entry(spec, dataset, splits),
         protocol=_protocol_entry(
             spec,
@@ -186,7 +154,7 @@ def _run(
             dimension=evidence.dimension,
         ),
         scores=scores,
-        cost=cost,
+        cost=cost_entry(outcome, len(splits.test), started, context),
         environment=describe_environment(),
         artifacts=artifacts,
     )
@@ -205,7 +173,7 @@ def _unfinished(
         status="declined" if status == "declined" else "failed",
         reason=reason,
         created=datetime.now(UTC),
-        method=_method_entry(spec, cls),
+        method=method_entry(spec, cls),
         dataset=_dataset_entry(spec, dataset, splits),
         protocol=_protocol_entry(
             spec,
@@ -215,22 +183,6 @@ def _unfinished(
             dimension=None,
         ),
         environment=describe_environment(),
-    )
-
-
-def _method_entry(spec: JobSpec, cls: type[Method]) -> MethodEntry:
-    origin = registry.method_origin(spec.method)
-    try:
-        package = f"{origin} {version(origin)}"
-    except PackageNotFoundError:
-        package = origin
-    return MethodEntry(
-        name=spec.method,
-        variant=spec.variant,
-        version=spec.method_version,
-        params=dict(spec.params),
-        title=cls.card.title,
-        package=package,
     )
 
 

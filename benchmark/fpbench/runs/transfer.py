@@ -3,28 +3,29 @@
 from __future__ import annotations
 
 import time
-import traceback
 from dataclasses import replace
 from datetime import UTC, datetime
-from functools import lru_cache
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from fpbench import registry
-from fpbench.compute.device import device_name, peak_memory_bytes, pick_device, seed_everything
-from fpbench.datasets.load import GMDataset, load
-from fpbench.errors import BadInput
+from fpbench.compute.device import seed_everything
 from fpbench.images import ImageSet
 from fpbench.method import FitContext, Method, MethodDeclined, Progress
 from fpbench.metrics.transfer import TransferTask, closed_set_cap
-from fpbench.runs.artifacts import PREDICTIONS, describe_file
+from fpbench.runs.artifacts import PREDICTIONS, describe_file, write_predictions
+from fpbench.runs.attempt import (
+    cost_entry,
+    keep_traceback,
+    load_once,
+    make_context,
+    method_entry,
+    sentence_of,
+)
 from fpbench.runs.environment import describe_environment
-from fpbench.runs.folds import Splits
-from fpbench.runs.outcome import InvalidOutput, Outcome, build_method, run_method
-from fpbench.runs.record import CostEntry, MethodEntry
+from fpbench.runs.outcome import Outcome, build_method, run_method
 from fpbench.runs.scoring import score_entries
 from fpbench.runs.store import Store
 from fpbench.runs.transferdata import Prepared, by, prepare
@@ -38,16 +39,6 @@ from fpbench.runs.transferrecord import (
     TransferRecord,
 )
 from fpbench.runs.transferscoring import score_transfer
-
-TRACEBACK_FILE = "traceback.txt"
-
-
-@lru_cache(maxsize=2)
-def _load_once(name: str, content_hash: str, offline: bool) -> GMDataset:
-    dataset = load(name, offline=offline)
-    if dataset.identity.content_hash != content_hash:
-        raise BadInput(f"The dataset {name} changed while the plan was running; start it again.")
-    return dataset
 
 
 def execute_transfer(
@@ -74,16 +65,13 @@ def execute_transfer(
         BadInput: If a dataset cannot be loaded or the two do not go together.
     """
     started = time.perf_counter()
-    chosen = pick_device(device)
+    context = make_context(spec, device, progress)
     source, target = (
-        _load_once(side.location or side.name, side.content_hash, offline)
+        load_once(side.location or side.name, side.content_hash, offline)
         for side in (spec.train, spec.test)
     )
     prepared = prepare(spec, source, target)
     cls = registry.method_class(spec.method)
-    context = FitContext(seed=spec.seed, budget=spec.budget, device=chosen)
-    if progress is not None:
-        context = replace(context, progress=progress)
     with store.writing(spec) as folder:
         record = _run(spec, cls, prepared, context, folder, started)
         text = record.model_dump_json(indent=2) + "\n"
@@ -121,25 +109,21 @@ def _run(
         return record.model_copy(update={"status": "declined", "reason": str(declined)})
     # Whatever a plugin raises is the failure of its own job; the traceback is kept beside it.
     except Exception as error:
-        (folder / TRACEBACK_FILE).write_text(traceback.format_exc(), encoding="utf-8")
-        reason = _sentence(error)
-        return record.model_copy(update={"status": "failed", "reason": reason})
+        keep_traceback(folder)
+        return record.model_copy(update={"status": "failed", "reason": sentence_of(error)})
     scores = score_transfer(task_of(outcome.proba, splits.train, splits.test), spec.seed)
-    _write_predictions(folder / PREDICTIONS, outcome.proba, splits)
-    cost = CostEntry(
-        fit_seconds=outcome.fit_seconds,
-        inference_seconds=outcome.inference_seconds,
-        images_per_second=len(splits.test) / max(outcome.inference_seconds, 1e-9),
-        total_seconds=time.perf_counter() - started,
-        peak_memory_bytes=peak_memory_bytes(),
-        parameters=outcome.parameters,
-        device=f"{context.device} ({device_name(context.device)})",
+    write_predictions(
+        folder / PREDICTIONS,
+        splits.test.ids,
+        [splits.test.sources[k].name for k in splits.test.labels],
+        [source.name for source in splits.train.sources],
+        {"p": outcome.proba},
     )
     return record.model_copy(
         update={
             "created": datetime.now(UTC),
             "scores": score_entries(scores),
-            "cost": cost,
+            "cost": cost_entry(outcome, len(splits.test), started, context),
             "artifacts": {"predictions": describe_file(folder / PREDICTIONS)},
         }
     )
@@ -173,18 +157,13 @@ def _judge(
             raise
         raise MethodDeclined(
             f"{spec.method} was trained on {by(splits.train.size)} and cannot judge "
-            f"{by(splits.test.size)} ({_sentence(error)}). Pass --resize to enlarge the smaller "
+            f"{by(splits.test.size)} ({sentence_of(error)}). Pass --resize to enlarge the smaller "
             "images by nearest neighbour; that leaves a trace of its own, so scores are confounded."
         ) from error
 
 
 def _description(spec: TransferSpec, cls: type[Method], prepared: Prepared) -> TransferRecord:
     splits = prepared.splits
-    origin = registry.method_origin(spec.method)
-    try:
-        package = f"{origin} {version(origin)}"
-    except PackageNotFoundError:
-        package = origin
     trained, tested = (
         {s.architecture for s in part.sources if not s.is_real}
         for part in (splits.train, splits.test)
@@ -200,14 +179,7 @@ def _description(spec: TransferSpec, cls: type[Method], prepared: Prepared) -> T
         job=spec.key,
         status="done",
         created=datetime.now(UTC),
-        method=MethodEntry(
-            name=spec.method,
-            variant=spec.variant,
-            version=spec.method_version,
-            params=dict(spec.params),
-            title=cls.card.title,
-            package=package,
-        ),
+        method=method_entry(spec, cls),
         train=_side(spec.train, splits.train, prepared.train_size),
         test=_side(spec.test, splits.test, prepared.test_size),
         protocol=TransferProtocolEntry(
@@ -250,24 +222,3 @@ def _side(side: Side, images: ImageSet, size: tuple[int, int]) -> SideEntry:
             for k, source in enumerate(images.sources)
         ],
     )
-
-
-def _write_predictions(path: Path, proba: NDArray[np.float32], splits: Splits) -> None:
-    """Table of id, true source, and one probability column per source trained on."""
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    names = [source.name for source in splits.test.sources]
-    columns = {
-        "id": pa.array(splits.test.ids.tolist(), pa.string()),
-        "source": pa.array([names[k] for k in splits.test.labels], pa.string()),
-    }
-    for k, source in enumerate(splits.train.sources):
-        columns[f"p:{source.name}"] = pa.array(proba[:, k], pa.float32())
-    pq.write_table(pa.table(columns), path, compression="zstd")
-
-
-def _sentence(error: Exception) -> str:
-    if isinstance(error, InvalidOutput):
-        return str(error)
-    return f"{type(error).__name__}: {error}"
