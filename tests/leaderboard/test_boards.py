@@ -1,5 +1,6 @@
 """Rows, ranks and the Markdown that is made of them."""
 
+import json
 import re
 from pathlib import Path
 from typing import Any
@@ -292,6 +293,21 @@ def test_intervals_of_several_runs_keep_their_sides() -> None:
     assert combined([[Score(0.5), Score.missing("It broke.")]]).reason == (
         "A run has no value: It broke."
     )
+
+
+@pytest.mark.parametrize(("key", "bounded"), [("accuracy", True), ("fdr_intra", False)])
+def test_shares_end_at_one_and_distances_do_not(
+    root: Path, add: Any, key: str, bounded: bool
+) -> None:
+    for seed, value in enumerate((0.5, 0.9)):
+        path = add(method="prnu", seed=seed)
+        document = json.loads(path.read_text("utf-8"))
+        document["scores"][key] |= {"value": value, "ci_low": value - 0.1, "ci_high": value + 0.1}
+        path.write_text(json.dumps(document), "utf-8")
+    score = section(root).rows[0].scores[key]
+    assert score.ci_low == 0
+    assert (score.ci_high == 1) is bounded
+    assert score.ci_high >= 1
 
 
 @pytest.mark.parametrize("seed", range(5))

@@ -104,6 +104,9 @@ GROUPS = (ATTRIBUTION, BAGS, SEPARABILITY, DECORRELATION)
 STRUCTURE_PREFIX = "structure_"
 """Scores that stand on the structure board."""
 
+_FIGURES = 4
+"""Figures of a number above ten that say something beside intervals of a few per cent."""
+
 _KNOWN = frozenset(column.key for group in GROUPS for column in group.columns)
 
 
@@ -135,18 +138,34 @@ def number(value: float, digits: int = 3) -> str:
     return text.removeprefix("-") if float(text) == 0 else text
 
 
+def score_texts(score: Score | None, digits: int = 3) -> tuple[str, str]:
+    """A score and its interval in brackets, e.g. ``0.812`` and ``[0.789, 0.834]``.
+
+    Numbers of four figures before the point or more have none behind it; the ends of an interval
+    have as many decimals as the score. A dash stands for no score, nothing for no interval.
+
+    >>> score_texts(Score(0.8, 0.75, 0.85, 100)), score_texts(None)
+    (('0.800', '[0.750, 0.850]'), ('–', ''))
+    >>> score_texts(Score(2837.887, 481.576, 5193.432, 100))
+    ('2838', '[482, 5193]')
+    """
+    if score is None or score.value is None:
+        return "–", ""
+    before = len(f"{abs(score.value):.0f}")
+    decimals = digits if before == 1 else min(digits, max(0, _FIGURES - before))
+    text = number(score.value, decimals)
+    if score.ci_low is None or score.ci_high is None:
+        return text, ""
+    return text, f"[{number(score.ci_low, decimals)}, {number(score.ci_high, decimals)}]"
+
+
 def score_text(score: Score | None, digits: int = 3) -> str:
-    """A score with its interval, e.g. ``0.812 [0.789, 0.834]``; a dash where there is none.
+    """`score_texts` as one text.
 
     >>> score_text(Score(0.8, 0.75, 0.85, 100)), score_text(None)
     ('0.800 [0.750, 0.850]', '–')
     """
-    if score is None or score.value is None:
-        return "–"
-    text = number(score.value, digits)
-    if score.ci_low is None or score.ci_high is None:
-        return text
-    return f"{text} [{number(score.ci_low, digits)}, {number(score.ci_high, digits)}]"
+    return " ".join(text for text in score_texts(score, digits) if text)
 
 
 def seconds(value: float) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TypeVar
@@ -16,6 +17,9 @@ from fpbench.metrics.score import Score
 from fpbench.runs.record import CostEntry, MethodEntry, Record, ScoreEntry
 
 HEADLINE = "accuracy"
+
+_WITHOUT_CEILING = frozenset({"fdr", "fdr_inter", "fdr_intra", "fdr_raw", "decorrelation_dsf_l1"})
+"""Distances and their ratios: that all intervals end below 1 does not make 1 a bound."""
 
 _T = TypeVar("_T")
 _K = TypeVar("_K")
@@ -200,7 +204,13 @@ def _combined(by_fold: Mapping[int | None, Sequence[Entry]]) -> dict[str, Score]
     ]
     records = [scores for seeds in tables for scores in seeds]
     keys = [key for key in records[0] if all(key in scores for scores in records)]
-    return {key: combined([[scores[key] for scores in seeds] for seeds in tables]) for key in keys}
+    return {
+        key: combined(
+            [[scores[key] for scores in seeds] for seeds in tables],
+            highest=math.inf if key in _WITHOUT_CEILING else 1.0,
+        )
+        for key in keys
+    }
 
 
 def _spread(entries: Sequence[Entry]) -> dict[str, tuple[float, float]]:

@@ -133,10 +133,7 @@ def _cell(row: Row, column: c.Column) -> Cell:
     score = row.scores.get(column.key)
     if score is None or score.value is None:
         return Cell("–", title="" if score is None else plain(score.reason or ""))
-    if score.ci_low is None or score.ci_high is None:
-        return Cell(c.number(score.value, column.digits))
-    low, high = c.number(score.ci_low, column.digits), c.number(score.ci_high, column.digits)
-    return Cell(c.number(score.value, column.digits), f"[{low}, {high}]")
+    return Cell(*c.score_texts(score, column.digits))
 
 
 def _cost(row: Row) -> list[Cell]:
