@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import numpy as np
+
 from fpbench.leaderboard import columns as c
+from fpbench.leaderboard.across import Across, across_datasets
 from fpbench.leaderboard.boards import Board
 from fpbench.leaderboard.markdown import escape, link, table
 from fpbench.leaderboard.published import Published, PublishedTable
-from fpbench.leaderboard.render import HOW_TO_READ, MARK, published_tables
+from fpbench.leaderboard.render import HOW_TO_READ, MARK, p_text, published_tables
 from fpbench.leaderboard.rows import HEADLINE, Row, Section
 from fpbench.leaderboard.structure import Structure, aligned, design_of, read_structure
 from fpbench.leaderboard.transfers import TransferEntry, transfer_markdown
@@ -54,6 +57,7 @@ def index(boards: Sequence[Board], published: Published) -> str:
         lines += table(headings, rows, (0, 3, 4))
     else:
         lines += ["There are no records yet: `fpbench run`, then `fpbench submit RUN`.", ""]
+    lines += _average_ranks(across_datasets(boards))
     lines += ["Over all datasets:", ""]
     lines += ["- [transfer](transfer.md): trained on one dataset, tested on another"]
     lines += ["- [structure](structure.md): which design choices the fingerprints follow"]
@@ -64,6 +68,43 @@ def index(boards: Sequence[Board], published: Published) -> str:
     lines += ["## How to read a board", "", HOW_TO_READ, ""]
     lines += ["How a row gets here: [docs/leaderboards.md](../docs/leaderboards.md).", ""]
     return "\n".join(lines).rstrip() + "\n"
+
+
+def average_rank_sentence(comparison: Across) -> str:
+    """What the table of average ranks holds, and what it shows."""
+    test = comparison.test
+    apart = int(np.triu(test.separated()).sum())
+    found = "no pair is" if apart == 0 else "1 pair is" if apart == 1 else f"{apart} pairs are"
+    left = len(comparison.partial)
+    others = f" {left} more stand on some of the datasets alone." if left else ""
+    p = p_text(test.p_value)
+    return (
+        f"Budget {comparison.budget}: the {len(comparison.labels)} configurations that stand on "
+        f"all {test.datasets} datasets, by their mean rank in accuracy. Friedman's test over "
+        f"datasets (Iman and Davenport's F) has p {p if p.startswith('<') else f'= {p}'}. By "
+        "Nemenyi's critical difference two are told apart at 5 % by "
+        f"{test.critical_difference:.2f} ranks: {found}.{others} Few datasets tell few "
+        "configurations apart; the paired tests over images on each board tell more."
+    )
+
+
+def _average_ranks(comparisons: Sequence[Across]) -> list[str]:
+    lines: list[str] = []
+    for comparison in comparisons:
+        lines += ["## Ranks over datasets", "", average_rank_sentence(comparison), ""]
+        lines += table(
+            ["method", "mean rank", *(escape(board.name) for board in comparison.boards)],
+            [
+                [f"**{escape(label)}**", f"{rank:.2f}", *(c.number(value) for value in values)]
+                for label, rank, values in zip(
+                    comparison.labels,
+                    comparison.test.average_ranks,
+                    comparison.values.T,
+                    strict=True,
+                )
+            ],
+        )
+    return lines
 
 
 def cost_board(boards: Sequence[Board]) -> str:

@@ -12,10 +12,12 @@ from typing import TYPE_CHECKING, Any
 
 from fpbench.errors import BadInput
 from fpbench.leaderboard import columns as c
+from fpbench.leaderboard.across import across_datasets
 from fpbench.leaderboard.boards import Board
 from fpbench.leaderboard.build import Leaderboards, citations, read_leaderboards
 from fpbench.leaderboard.collect import Entry, Problem
 from fpbench.leaderboard.markdown import plain, safe_url
+from fpbench.leaderboard.overviews import average_rank_sentence
 from fpbench.leaderboard.published import STATUSES, PublishedRow, tables_about, value_text
 from fpbench.leaderboard.render import (
     CONTROLS,
@@ -158,6 +160,29 @@ def _index(leaderboards: Leaderboards, found: dict[str, list[pages.Appearance]])
                 "shortcut": "not audited" if board.shortcut is None else c.number(board.shortcut),
             }
         )
+    ranks = [
+        {
+            "sentence": average_rank_sentence(comparison),
+            "boards": [
+                {"name": plain(board.name), "page": pages.dataset_page(board)}
+                for board in comparison.boards
+            ],
+            "rows": [
+                {
+                    "label": plain(label),
+                    "rank": f"{rank:.2f}",
+                    "values": [c.number(value) for value in values],
+                }
+                for label, rank, values in zip(
+                    comparison.labels,
+                    comparison.test.average_ranks,
+                    comparison.values.T,
+                    strict=True,
+                )
+            ],
+        }
+        for comparison in across_datasets(leaderboards.boards)
+    ]
     cards = leaderboards.collection.cards
     methods = [
         {
@@ -170,7 +195,7 @@ def _index(leaderboards: Leaderboards, found: dict[str, list[pages.Appearance]])
         }
         for name, rows in found.items()
     ]
-    return {"boards": shown, "methods": methods, "how_to_read": HOW_TO_READ}
+    return {"boards": shown, "ranks": ranks, "methods": methods, "how_to_read": HOW_TO_READ}
 
 
 def _dataset(leaderboards: Leaderboards, board: Board, pictures: dict[str, Path]) -> dict[str, Any]:

@@ -1,0 +1,81 @@
+"""Configurations over several datasets: average ranks, and by how much they must differ."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fpbench.leaderboard.boards import BUDGETS, Board
+from fpbench.leaderboard.rows import Row, Section, configuration
+from fpbench.metrics.ranking import Friedman, friedman
+from fpbench.metrics.score import NotComputable
+
+FEWEST_DATASETS = 3
+"""Over two datasets no difference of average ranks is ever significant."""
+
+
+@dataclass(frozen=True)
+class Across:
+    """Configurations that stand on each of several datasets with one budget, best first.
+
+    Attributes:
+        budget: Training length.
+        boards: The N boards.
+        labels: The k configurations.
+        values: Shape (N, k), accuracy.
+        test: Friedman's test over datasets, with average ranks and their critical difference.
+        partial: Configurations that stand on some of the datasets alone.
+    """
+
+    budget: str
+    boards: tuple[Board, ...]
+    labels: tuple[str, ...]
+    values: NDArray[np.float64]
+    test: Friedman
+    partial: tuple[str, ...]
+
+
+def across_datasets(boards: Sequence[Board]) -> list[Across]:
+    """One comparison a budget, of those for which enough datasets have two rows in common."""
+    found = (_of_budget(boards, budget) for budget in BUDGETS)
+    return [comparison for comparison in found if comparison is not None]
+
+
+def _of_budget(boards: Sequence[Board], budget: str) -> Across | None:
+    chosen, tables = [], []
+    for board in boards:
+        section = _own_splits(board, budget)
+        if section is not None:
+            chosen.append(board)
+            tables.append({configuration(row.entries[0]): row for row in _scored(section)})
+    if len(chosen) < FEWEST_DATASETS:
+        return None
+    every = sorted(set().union(*tables))
+    common = [key for key in every if all(key in table for table in tables)]
+    values = np.asarray([[table[key].value for key in common] for table in tables], np.float64)
+    try:
+        test = friedman(values)
+    except NotComputable:
+        return None
+    order = np.argsort(test.average_ranks, kind="stable")
+    labels = {key: row.label for table in tables for key, row in table.items()}
+    return Across(
+        budget,
+        tuple(chosen),
+        tuple(labels[common[k]] for k in order),
+        values[:, order],
+        friedman(values[:, order]),
+        tuple(labels[key] for key in every if key not in common),
+    )
+
+
+def _own_splits(board: Board, budget: str) -> Section | None:
+    """The section by the newest rules on the dataset's own splits."""
+    return next((s for s in board.sections if s.budget == budget and s.folds is None), None)
+
+
+def _scored(section: Section) -> list[Row]:
+    return [row for row in section.rows if row.value is not None]
