@@ -13,18 +13,45 @@ from pathlib import Path
 
 import click
 import numpy as np
+from scipy.stats import spearmanr
 
-from fpbench.leaderboard.boards import Board, make_boards
-from fpbench.leaderboard.collect import collect
+from fpbench.leaderboard.across import across_datasets
+from fpbench.leaderboard.boards import Board
+from fpbench.leaderboard.build import read_leaderboards
+from fpbench.leaderboard.columns import score_text
 from fpbench.leaderboard.judged import read_confusion
+from fpbench.leaderboard.published import Published
 from fpbench.leaderboard.rows import Row, Section
 from fpbench.leaderboard.structure import aligned, design_of, read_structure
+from fpbench.leaderboard.transfers import COLUMNS, TransferEntry, transfer_tables
+from fpbench.metrics.ranking import friedman
 from fpbench.metrics.score import Score
 from fpbench.plots.figure import written_figure
 
 HERE = Path(__file__).parent
-DATASETS = ("gm-mini", "gm-cifar10")
+DATASETS = ("gm-mini", "gm-cifar10", "gm-celeba", "gm-ffhq")
 BUDGET = "small"
+FOLDS = 10
+COUNTERPARTS = {
+    "manifpt-2": {
+        "McClo18": "mccloskey:saturation",
+        "Nataraj19": "nataraj:horizontal",
+        "Durall20": "durall:svm",
+        "Dzanic20": "dzanic:decay",
+        "Marra19": "prnu:wavelet",
+        "Yu19": "yu:attribution",
+        "ManiFPT RGB": "manifpt:rgb",
+        "ManiFPT FREQ": "manifpt:freq",
+    },
+    "dsf-3": {
+        "PRNU": "prnu:wavelet",
+        "Yu19": "yu:attribution",
+        "Asnani21": "asnani:attribution",
+        "DSF−": "dsf:minus",
+        "DSF+": "dsf:plus",
+    },
+}
+"""Rows of published tables and the rows here that are meant to be the same method."""
 
 
 def section_of(board: Board, folds: int | None = None) -> Section | None:
@@ -39,14 +66,23 @@ def measured(row: Row, key: str) -> Score | None:
     return None if score is None or score.value is None else score
 
 
+def rows_of(board: Board) -> list[Row]:
+    """The rows of budget small of a board that have an accuracy, best first."""
+    section = section_of(board)
+    return [] if section is None else [row for row in section.rows if measured(row, "accuracy")]
+
+
 def draw_accuracy(boards: Sequence[Board]) -> None:
     """One dot a row and dataset, with its interval, beside chance and the shortcut probe."""
-    tables = {board.name: section_of(board) for board in boards}
-    with written_figure(HERE / "findings-accuracy.png", 10.5, 8.4) as figure:
-        panels = figure.subplots(1, len(boards))
-        for axes, board in zip(np.atleast_1d(panels), boards, strict=True):
-            section = tables[board.name]
-            rows = [] if section is None else [r for r in section.rows if measured(r, "accuracy")]
+    columns = min(2, len(boards))
+    lines = [boards[k : k + columns] for k in range(0, len(boards), columns)]
+    heights = [max(len(rows_of(board)) for board in line) + 3 for line in lines]
+    with written_figure(HERE / "findings-accuracy.png", 10.5, 0.2 * sum(heights) + 1) as figure:
+        panels = figure.subplots(len(lines), columns, squeeze=False, height_ratios=heights)
+        for axes in panels.ravel()[len(boards) :]:
+            axes.set_axis_off()
+        for axes, board in zip(panels.ravel(), boards, strict=False):
+            rows = rows_of(board)
             for place, row in enumerate(rows):
                 score = row.scores["accuracy"]
                 probe = measured(row, "probe_accuracy")
@@ -56,15 +92,15 @@ def draw_accuracy(boards: Sequence[Board]) -> None:
                 if probe is not None:
                     axes.plot(probe.value, place, "|", color="tab:orange", markersize=9)
                 click.echo(
-                    f"{board.name:12s} {row.label:28s} rank {row.rank} accuracy {score.value:.3f} "
-                    f"[{low:.3f}, {high:.3f}] seeds {len(row.seeds)}"
+                    f"{board.name:12s} {row.label:28s} rank {row.rank} accuracy "
+                    f"{score_text(score)} seeds {len(row.seeds)}"
                 )
             axes.axvline(board.chance, color="black", linestyle=":", linewidth=1)
             if board.shortcut is not None:
                 axes.axvline(board.shortcut, color="tab:red", linestyle="--", linewidth=1)
             axes.set_yticks(range(len(rows)), [row.label for row in rows], fontsize=8)
             axes.invert_yaxis()
-            axes.set_xlim(0, 1)
+            axes.set_xlim(0, 1.01)
             axes.set_xlabel("balanced accuracy among generators")
             generators = len(board.dataset.sources) - 1
             axes.set_title(f"{board.name}, {generators} generators", fontsize=10)
@@ -72,6 +108,100 @@ def draw_accuracy(boards: Sequence[Board]) -> None:
             "Blue: accuracy, 95 % interval. Orange: common probe. Dotted: chance. "
             "Dashed: shortcut probe",
             fontsize=9,
+        )
+
+
+def draw_folds(board: Board) -> None:
+    """Accuracy of every fold of cross-validation, and Friedman's test over the folds."""
+    section = section_of(board, FOLDS)
+    if section is None:
+        return
+    with written_figure(HERE / "findings-folds.png", 8, 0.55 * len(section.rows) + 1.4) as figure:
+        axes = figure.subplots()
+        table = []
+        for place, row in enumerate(section.rows):
+            score, auc = row.scores["accuracy"], row.scores["auc"]
+            by_fold = {entry.record.protocol.fold: entry.record for entry in row.entries}
+            values = [by_fold[fold].scores["accuracy"].value or 0.0 for fold in sorted(by_fold)]
+            table.append(values)
+            axes.plot(values, [place] * len(values), "|", color="grey", markersize=12)
+            low, high = score.ci_low or 0.0, score.ci_high or 0.0
+            axes.plot([low, high], [place, place], color="tab:blue", linewidth=2.5)
+            axes.plot(score.value, place, "o", color="tab:blue", markersize=6)
+            click.echo(
+                f"{board.name}, {len(values)} folds: {row.label:20s} rank {row.rank} accuracy "
+                f"{score_text(score)}, deviation of folds {np.std(values, ddof=1):.3f}, AUC "
+                f"{score_text(auc)}"
+            )
+        axes.axvline(board.chance, color="black", linestyle=":", linewidth=1)
+        axes.set_yticks(range(len(section.rows)), [row.label for row in section.rows])
+        axes.invert_yaxis()
+        axes.set_xlim(0, 1.01)
+        axes.set_xlabel("balanced accuracy among generators")
+        axes.set_title(f"{board.name}, {FOLDS} folds (grey), mean and 95 % interval", fontsize=10)
+    if len(table) > 1 and len({len(values) for values in table}) == 1:
+        test = friedman(np.transpose(table))
+        ranks = zip(section.rows, test.average_ranks, strict=True)
+        told = ", ".join(f"{row.label} {rank:.1f}" for row, rank in ranks)
+        click.echo(
+            f"{board.name}: mean ranks over folds {told}; Friedman p {test.p_value:.2g}, critical "
+            f"difference {test.critical_difference:.2f}"
+        )
+
+
+def tell_orderings(boards: Sequence[Board], published: Published) -> None:
+    """Rank correlation of printed accuracies with those measured here."""
+    for table in published.tables:
+        pairs = COUNTERPARTS.get(table.id, {})
+        for column in table.columns:
+            printed = {
+                pairs[row.method]: value[0] if isinstance(value, list) else value
+                for row in table.rows
+                if row.method in pairs and not isinstance(value := row.values[column.key], str)
+            }
+            if not column.key.startswith("acc") or not printed:
+                continue
+            its_own = [board for board in boards if board.name == column.compares_with]
+            # gm-mini is no paper's dataset: it is held against every column.
+            for board in [*boards[:1], *its_own] if its_own else boards:
+                for folds in (None, FOLDS):
+                    section = section_of(board, folds)
+                    here = {} if section is None else {r.label: r.value for r in section.rows}
+                    names = [name for name in printed if here.get(name) is not None]
+                    if len(names) < 4:
+                        continue
+                    found = spearmanr([printed[n] for n in names], [here[n] for n in names])
+                    ordered = ", ".join(sorted(names, key=lambda n: here[n] or 0.0))
+                    click.echo(
+                        f"{table.id} {column.dataset} and {board.name}"
+                        f"{'' if folds is None else f', {folds} folds'}: Spearman "
+                        f"{found.statistic:.2f}, p {found.pvalue:.3f}, {len(names)} rows; here, "
+                        f"worst first: {ordered}"
+                    )
+
+
+def tell_transfers(transfers: Sequence[TransferEntry]) -> None:
+    """The scores of the transfer board."""
+    for table in transfer_tables(transfers):
+        click.echo(table.title)
+        for row in table.rows:
+            told = [
+                f"{title} {score_text(score)}"
+                for (_, title), score in zip(COLUMNS, row.scores, strict=False)
+                if score is not None
+            ]
+            click.echo(f"  {row.label:24s} {', '.join(told) or row.reason}")
+
+
+def tell_ranks(boards: Sequence[Board]) -> None:
+    """Mean ranks over the datasets."""
+    for comparison in across_datasets(boards):
+        ranks = zip(comparison.labels, comparison.test.average_ranks, strict=True)
+        click.echo(
+            f"{len(comparison.boards)} datasets: "
+            + ", ".join(f"{label} {rank:.2f}" for label, rank in ranks)
+            + f"; Friedman p {comparison.test.p_value:.2g}, critical difference "
+            f"{comparison.test.critical_difference:.2f}"
         )
 
 
@@ -167,8 +297,8 @@ def draw_sources(boards: Sequence[Board]) -> None:
 
 def tell_pairs(boards: Sequence[Board]) -> None:
     """Differences between variants of one method on the same images, with corrected p-values."""
-    for board in boards:
-        section = section_of(board)
+    sections = [(board, section_of(board, folds)) for board in boards for folds in (None, FOLDS)]
+    for board, section in sections:
         if section is None or section.pairs is None:
             continue
         pairs = section.pairs
@@ -177,7 +307,7 @@ def tell_pairs(boards: Sequence[Board]) -> None:
                 one, other = section.rows[first], section.rows[second]
                 if a < b and one.method.name == other.method.name:
                     click.echo(
-                        f"{board.name}: {one.label} − {other.label} = "
+                        f"{board.name}, {section.title.lower()}: {one.label} − {other.label} = "
                         f"{pairs.difference[a, b]:+.3f} ± {pairs.halfwidth[a, b]:.3f}, "
                         f"p {pairs.corrected[a, b]:.3f} (Holm)"
                     )
@@ -188,15 +318,20 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--root", type=Path, default=Path("leaderboards"))
     root = parser.parse_args().root
-    every, problems = make_boards(collect(root))
-    for problem in problems:
+    leaderboards = read_leaderboards(root)
+    for problem in leaderboards.problems:
         click.echo(str(problem), err=True)
-    boards = [board for name in DATASETS for board in every if board.name == name]
+    boards = [board for name in DATASETS for board in leaderboards.boards if board.name == name]
+    many = [board for board in boards if len(board.dataset.sources) > 4]
     draw_accuracy(boards)
+    tell_ranks(boards)
     tell_pairs(boards)
-    draw_bags(boards)
-    draw_alignment(boards)
-    draw_sources(boards)
+    draw_folds(boards[0])
+    tell_orderings(boards, leaderboards.published)
+    draw_bags(many)
+    draw_alignment(many)
+    draw_sources(many)
+    tell_transfers(leaderboards.transfers)
     return 0
 
 
