@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from fpbench.cli import main
 from fpbench.datasets import build as building
 from fpbench.datasets import layout
 from fpbench.datasets.build import build
@@ -46,6 +47,28 @@ def test_manifest_says_what_is_there(tiny_card: Path, tmp_path: Path) -> None:
 def test_the_same_recipe_builds_the_same_images(tiny_card: Path, tmp_path: Path) -> None:
     one, two = build(tiny_card, tmp_path / "one"), build(tiny_card, tmp_path / "two")
     assert identify(str(one)).content_hash == identify(str(two)).content_hash
+
+
+def test_another_recipe_makes_a_dataset_beside_the_first(
+    tiny_card: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    text = (tiny_card / "recipe.yaml").read_text("utf-8")
+    (tiny_card / "recipe-more.yaml").write_text(text.replace("name: tiny", "name: tiny-more"))
+    work = tmp_path / "work"
+    work.mkdir()
+    monkeypatch.chdir(work)
+    for words in ([], ["--recipe", "recipe-more.yaml"]):
+        with pytest.raises(SystemExit) as end:
+            main.entry(["data", "build", str(tiny_card), *words])
+        assert end.value.code == 0
+    assert sorted(path.name for path in work.iterdir()) == ["card", "tiny-more"]
+    assert load("tiny-more").identity.name == "tiny-more"
+    with pytest.raises(SystemExit):
+        main.entry(["data", "build", str(tiny_card), "--recipe", "recipe-none.yaml"])
+    assert "has no recipe 'recipe-none.yaml'" in capsys.readouterr().err
 
 
 def test_no_image_of_the_pool_is_used_twice(tiny_card: Path, tmp_path: Path) -> None:
@@ -131,6 +154,7 @@ def test_a_build_can_be_taken_up_where_its_scratch_folder_is_gone(
 _SLOW_BUILD = """
 import sys, time
 from pathlib import Path
+from fpbench.cli import main
 from fpbench.datasets import build as building
 original = building.draw_files
 def slow(origin, name, *rest):

@@ -205,6 +205,12 @@ def test_a_card_without_images_says_how_to_build(
         identify("tiny")
 
 
+@pytest.mark.parametrize("ref", ["./nothing", "/nothing/here", "../nothing"])
+def test_a_path_is_not_taken_for_a_hub_id(ref: str) -> None:
+    with pytest.raises(BadInput, match=f"^There is no folder {Path(ref)}.$"):
+        identify(ref)
+
+
 def test_progress_counts_every_image(built: Path) -> None:
     calls: list[tuple[str, int, int]] = []
     load(str(built), progress=lambda what, done, total: calls.append((what, done, total)))

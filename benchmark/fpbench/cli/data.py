@@ -108,7 +108,7 @@ def show_dataset(name: str, as_json: bool) -> None:
 @data.command("build")
 @click.argument("name")
 @click.option("--out", type=click.Path(path_type=Path), default=None,
-              help="Folder of the built dataset; by default ./NAME.")  # fmt: skip
+              help="Folder of the built dataset; by default its name.")  # fmt: skip
 @click.option("--source", "sources", multiple=True, help="Only this source; may be repeated.")
 @click.option("--recipe", "recipe_file", default="recipe.yaml", show_default=True, metavar="FILE",
               help="Another recipe of the same card, e.g. recipe-two.yaml.")  # fmt: skip
@@ -120,9 +120,14 @@ def build_dataset(
     from fpbench.cli.progress import progress_bars
     from fpbench.compute.device import pick_device
     from fpbench.datasets.build import build
+    from fpbench.datasets.card import read_recipe
+    from fpbench.datasets.layout import RECIPE
 
     folder = _card_folder(name)
-    target = Path(folder.name) if out is None else out
+    # Another recipe of a card makes another dataset, which must not take the first one's place.
+    other = recipe_file != RECIPE and (folder / recipe_file).is_file()
+    default = read_recipe(folder, recipe_file).name if other else folder.name
+    target = Path(default) if out is None else out
     with progress_bars(f"build {folder.name}") as progress:
         built = build(
             folder,

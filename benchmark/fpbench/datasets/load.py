@@ -135,6 +135,8 @@ def identify(ref: str, *, offline: bool = False) -> DatasetIdentity:
             f"{path} is a file; a dataset is a folder, built by fpbench or with one folder of "
             "images for each source."
         )
+    if ref.startswith((".", "/", "~")):
+        raise BadInput(f"There is no folder {path}.")
     if _HUB_ID.fullmatch(ref):
         from fpbench.datasets import hub
 
