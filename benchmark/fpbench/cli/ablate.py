@@ -120,7 +120,8 @@ def ablate(
     from rich import box
     from rich.table import Table
 
-    title = f"{ablation.method} on {ablation.dataset}, {vary} varied, {seeds} seeds"
+    counted = "1 seed" if seeds == 1 else f"{seeds} seeds"
+    title = f"{ablation.method} on {ablation.dataset}, {vary} varied, {counted}"
     table = Table(title=title, box=box.SIMPLE_HEAD, title_justify="left")
     headings = [vary, "score", "mean", "95 % interval", "chance", "n"]
     if ablation.bag_size is not None:
