@@ -32,6 +32,6 @@ def test_the_giveaway_is_found_where_it_is(tmp_path: Path) -> None:
 
 
 def test_one_pipeline_takes_it_away(tmp_path: Path) -> None:
-    report = audit(str(build("gm-ffhq", tmp_path / "equal", recipe_file="recipe-two-equal.yaml")))
+    report = audit(str(build("gm-ffhq-equal", tmp_path / "equal")))
     assert not (report.finds("codec") or report.finds("grid") or report.finds("grid-real"))
     assert max(abs(trace) for trace in report.document["codec_trace"].values()) < 0.05
