@@ -104,6 +104,22 @@ def test_an_audit_of_other_images_says_nothing(tiny_card: Path, tmp_path: Path) 
     assert load(str(built)).shortcut is None
 
 
+def test_a_copy_built_anew_has_the_audit_of_its_card(
+    tiny_card: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = build(tiny_card, tmp_path / "first")
+    report = audit(str(first))
+    write_into_card(report, first, tiny_card)
+    (tmp_path / "cards").mkdir()
+    tiny_card.rename(tmp_path / "cards" / "tiny")
+    monkeypatch.setenv("FPBENCH_CARDS", str(tmp_path / "cards"))
+    again = build("tiny", tmp_path / "again")
+    assert not (again / "audit.json").exists()
+    assert load(str(again)).shortcut == report.document["shortcut"]["accuracy"]
+    fewer = build("tiny", tmp_path / "fewer", sources=["gan-a"])
+    assert load(str(fewer)).shortcut is None
+
+
 def test_nothing_planted_is_nothing_found() -> None:
     pytest.importorskip("skimage")
     report = audit("gm-synthetic:none")

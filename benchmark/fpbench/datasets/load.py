@@ -214,7 +214,7 @@ def _load_built(
         splits,
         recipe.fdr.samples,
         recipe.fdr.dimensions,
-        _shortcut(folder, manifest.content_hash),
+        _shortcut(folder, manifest),
     )
 
 
@@ -241,13 +241,26 @@ def assemble(
     )
 
 
-def _shortcut(folder: Path, content_hash: str) -> float | None:
-    """Accuracy of the audit's probe, or None where the audit was of other images or never."""
+def _shortcut(folder: Path, manifest: Manifest) -> float | None:
+    """Accuracy of the audit's probe, or None where no audit is of these images.
+
+    A copy that was built anew has no audit of its own; where it came out as the card's did, the
+    card's says the same.
+    """
+    card = card_folders().get(manifest.name)
+    stem, suffix = Path(AUDIT).stem, Path(AUDIT).suffix
+    others = [] if card is None else sorted(card.glob(f"{stem}*{suffix}"))
+    for path in (folder / AUDIT, *others):
+        found = _audited(path, manifest.content_hash) if path.is_file() else None
+        if found is not None:
+            return found
+    return None
+
+
+def _audited(path: Path, content_hash: str) -> float | None:
+    """Accuracy of the probe in an audit's report, or None where it is of other images."""
     import json
 
-    path = folder / AUDIT
-    if not path.is_file():
-        return None
     try:
         report = json.loads(path.read_text("utf-8"))
         value = report["shortcut"]["accuracy"]
