@@ -29,7 +29,7 @@ from fpbench.metrics.score import Score
 from fpbench.plots.figure import written_figure
 
 HERE = Path(__file__).parent
-DATASETS = ("gm-mini", "gm-cifar10", "gm-celeba", "gm-ffhq")
+DATASETS = ("gm-mini", "gm-cifar10", "gm-celeba", "gm-ffhq", "gm-ffhq-equal")
 BUDGET = "small"
 FOLDS = 10
 COUNTERPARTS = {
