@@ -41,6 +41,9 @@ COLUMNS = (
 )
 """Scores on the transfer board with their headings, the first one decides the order."""
 
+_SIZES = {"same": "", "native": ", each at its own size", "nearest": ", the smaller enlarged"}
+"""What the heading says of the rule for sizes, which sets tables of one pair apart."""
+
 
 @dataclass(frozen=True)
 class TransferEntry:
@@ -267,7 +270,8 @@ def _table(rows: dict[str, list[TransferEntry]]) -> TransferTable:
         levels = (done[0].scores.get(key) for key, _ in COLUMNS)
         chance = tuple(None if level is None else level.chance for level in levels)
     return TransferTable(
-        f"{spec.train.title} to {spec.test.title}, budget {protocol.budget}",
+        f"{spec.train.title} to {spec.test.title}, budget {protocol.budget}"
+        f"{_SIZES[protocol.size_rule]}",
         about,
         chance,
         tuple(sorted(found, key=_order)),
