@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -67,7 +67,7 @@ def _of_budget(boards: Sequence[Board], budget: str) -> Across | None:
         tuple(chosen),
         tuple(labels[common[k]] for k in order),
         values[:, order],
-        friedman(values[:, order]),
+        replace(test, average_ranks=test.average_ranks[order]),
         tuple(labels[key] for key in every if key not in common),
     )
 
