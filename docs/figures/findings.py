@@ -13,6 +13,7 @@ from pathlib import Path
 
 import click
 import numpy as np
+from matplotlib.axes import Axes
 from scipy.stats import spearmanr
 
 from fpbench.leaderboard.across import across_datasets
@@ -72,6 +73,13 @@ def rows_of(board: Board) -> list[Row]:
     return [] if section is None else [row for row in section.rows if measured(row, "accuracy")]
 
 
+def draw_score(axes: Axes, place: int, score: Score) -> None:
+    """A dot with its interval, on the line `place` of a panel."""
+    low, high = score.ci_low or 0.0, score.ci_high or 0.0
+    axes.plot([low, high], [place, place], color="tab:blue", linewidth=2.5)
+    axes.plot(score.value, place, "o", color="tab:blue", markersize=5)
+
+
 def draw_accuracy(boards: Sequence[Board]) -> None:
     """One dot a row and dataset, with its interval, beside chance and the shortcut probe."""
     columns = min(2, len(boards))
@@ -86,9 +94,7 @@ def draw_accuracy(boards: Sequence[Board]) -> None:
             for place, row in enumerate(rows):
                 score = row.scores["accuracy"]
                 probe = measured(row, "probe_accuracy")
-                low, high = score.ci_low or 0.0, score.ci_high or 0.0
-                axes.plot([low, high], [place, place], color="tab:blue", linewidth=2.5)
-                axes.plot(score.value, place, "o", color="tab:blue", markersize=5)
+                draw_score(axes, place, score)
                 if probe is not None:
                     axes.plot(probe.value, place, "|", color="tab:orange", markersize=9)
                 click.echo(
@@ -125,9 +131,7 @@ def draw_folds(board: Board) -> None:
             values = [by_fold[fold].scores["accuracy"].value or 0.0 for fold in sorted(by_fold)]
             table.append(values)
             axes.plot(values, [place] * len(values), "|", color="grey", markersize=12)
-            low, high = score.ci_low or 0.0, score.ci_high or 0.0
-            axes.plot([low, high], [place, place], color="tab:blue", linewidth=2.5)
-            axes.plot(score.value, place, "o", color="tab:blue", markersize=6)
+            draw_score(axes, place, score)
             click.echo(
                 f"{board.name}, {len(values)} folds: {row.label:20s} rank {row.rank} accuracy "
                 f"{score_text(score)}, deviation of folds {np.std(values, ddof=1):.3f}, AUC "
@@ -196,10 +200,9 @@ def tell_transfers(transfers: Sequence[TransferEntry]) -> None:
 def tell_ranks(boards: Sequence[Board]) -> None:
     """Mean ranks over the datasets."""
     for comparison in across_datasets(boards):
-        ranks = zip(comparison.labels, comparison.test.average_ranks, strict=True)
         click.echo(
             f"{len(comparison.boards)} datasets: "
-            + ", ".join(f"{label} {rank:.2f}" for label, rank in ranks)
+            + ", ".join(f"{label} {rank:.2f}" for label, rank, _ in comparison.lines())
             + f"; Friedman p {comparison.test.p_value:.2g}, critical difference "
             f"{comparison.test.critical_difference:.2f}"
         )

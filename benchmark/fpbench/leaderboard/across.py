@@ -37,6 +37,10 @@ class Across:
     test: Friedman
     partial: tuple[str, ...]
 
+    def lines(self) -> list[tuple[str, float, NDArray[np.float64]]]:
+        """Of each configuration its label, its mean rank, and its accuracy on each dataset."""
+        return list(zip(self.labels, self.test.average_ranks, self.values.T, strict=True))
+
 
 def across_datasets(boards: Sequence[Board]) -> list[Across]:
     """One comparison a budget, of those for which enough datasets have two rows in common."""

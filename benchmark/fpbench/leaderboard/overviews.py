@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import numpy as np
-
 from fpbench.leaderboard import columns as c
 from fpbench.leaderboard.across import Across, across_datasets
 from fpbench.leaderboard.boards import Board
@@ -73,7 +71,7 @@ def index(boards: Sequence[Board], published: Published) -> str:
 def average_rank_sentence(comparison: Across) -> str:
     """What the table of average ranks holds, and what it shows."""
     test = comparison.test
-    apart = int(np.triu(test.separated()).sum())
+    apart = int(test.separated().sum()) // 2
     found = "no pair is" if apart == 0 else "1 pair is" if apart == 1 else f"{apart} pairs are"
     left = len(comparison.partial)
     others = f" {left} more stand on some of the datasets alone." if left else ""
@@ -96,12 +94,7 @@ def _average_ranks(comparisons: Sequence[Across]) -> list[str]:
             ["method", "mean rank", *(escape(board.name) for board in comparison.boards)],
             [
                 [f"**{escape(label)}**", f"{rank:.2f}", *(c.number(value) for value in values)]
-                for label, rank, values in zip(
-                    comparison.labels,
-                    comparison.test.average_ranks,
-                    comparison.values.T,
-                    strict=True,
-                )
+                for label, rank, values in comparison.lines()
             ],
         )
     return lines

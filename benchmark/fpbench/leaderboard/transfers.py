@@ -41,7 +41,7 @@ COLUMNS = (
 )
 """Scores on the transfer board with their headings, the first one decides the order."""
 
-_SIZES = {"same": "", "native": ", each at its own size", "nearest": ", the smaller enlarged"}
+_SIZE_RULES = {"same": "", "native": ", each at its own size", "nearest": ", the smaller enlarged"}
 """What the heading says of the rule for sizes, which sets tables of one pair apart."""
 
 
@@ -271,7 +271,7 @@ def _table(rows: dict[str, list[TransferEntry]]) -> TransferTable:
         chance = tuple(None if level is None else level.chance for level in levels)
     return TransferTable(
         f"{spec.train.title} to {spec.test.title}, budget {protocol.budget}"
-        f"{_SIZES[protocol.size_rule]}",
+        f"{_SIZE_RULES[protocol.size_rule]}",
         about,
         chance,
         tuple(sorted(found, key=_order)),

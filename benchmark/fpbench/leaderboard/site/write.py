@@ -173,12 +173,7 @@ def _index(leaderboards: Leaderboards, found: dict[str, list[pages.Appearance]])
                     "rank": f"{rank:.2f}",
                     "values": [c.number(value) for value in values],
                 }
-                for label, rank, values in zip(
-                    comparison.labels,
-                    comparison.test.average_ranks,
-                    comparison.values.T,
-                    strict=True,
-                )
+                for label, rank, values in comparison.lines()
             ],
         }
         for comparison in across_datasets(leaderboards.boards)
