@@ -49,6 +49,8 @@ _NAMED_SCORES = (
 @click.option("--out", type=click.Path(path_type=Path), default=Path("runs"), show_default=True,
               help="Folder for records, predictions and figures.")  # fmt: skip
 @click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:N.")
+@click.option("--time-limit", type=click.FloatRange(0, min_open=True), metavar="MINUTES",
+              help="Decline a job whose method takes longer than this.")  # fmt: skip
 @click.option("--figures/--no-figures", default=True, help="Draw figures.")
 @click.option("--offline", is_flag=True, help="Never ask the Hub.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document of all records.")
@@ -62,6 +64,7 @@ def run(
     control: Any,
     out: Path,
     device: str,
+    time_limit: float | None,
     figures: bool,
     offline: bool,
     as_json: bool,
@@ -104,7 +107,13 @@ def run(
             click.echo(f"{place}{spec.title}: running", err=True)
             with progress_bars(spec.title) as progress:
                 record = execute(
-                    spec, store, device=device, progress=progress, figures=figures, offline=offline
+                    spec,
+                    store,
+                    device=device,
+                    progress=progress,
+                    figures=figures,
+                    offline=offline,
+                    time_limit=time_limit,
                 )
         records.append((spec, record))
         if record.status != "done":

@@ -37,6 +37,7 @@ from fpbench.runs.scoring import (
 )
 from fpbench.runs.store import RECORD_FILE, Store
 from fpbench.runs.structure import describe_structure, write_structure
+from fpbench.runs.timelimit import limited
 
 
 def execute(
@@ -47,6 +48,7 @@ def execute(
     progress: Progress | None = None,
     figures: bool = True,
     offline: bool = False,
+    time_limit: float | None = None,
 ) -> Record:
     """Run one job and write its folder.
 
@@ -60,6 +62,8 @@ def execute(
         progress: Progress callback.
         figures: Whether to draw figures.
         offline: Whether to keep from asking the Hub for the dataset.
+        time_limit: Minutes that the method may take (see `TimeLimit`), or None. A job that
+            takes longer is declined; what it scores does not depend on the limit.
 
     Raises:
         BadInput: If the dataset cannot be loaded, the device is not there, or the store cannot
@@ -77,7 +81,7 @@ def execute(
     cls = registry.method_class(spec.method)
     with store.writing(spec) as folder:
         try:
-            record = _run(spec, cls, dataset, splits, context, folder, started, figures)
+            record = _run(spec, cls, dataset, splits, context, folder, started, figures, time_limit)
         except MethodDeclined as declined:
             record = _unfinished(spec, cls, dataset, splits, "declined", str(declined))
         # Whatever a plugin raises is the failure of its own job; the traceback is kept beside it.
@@ -98,6 +102,7 @@ def _run(
     folder: Path,
     started: float,
     figures: bool,
+    time_limit: float | None,
 ) -> Record:
     if min(splits.test.size) < cls.card.min_size:
         h, w = splits.test.size
@@ -110,7 +115,7 @@ def _run(
     outcome = run_method(
         method,
         splits,
-        context,
+        limited(context, time_limit),
         shuffle_labels=spec.control == "shuffled-labels",
         bag_sizes=spec.bag_sizes or BAG_SIZES,
     )
