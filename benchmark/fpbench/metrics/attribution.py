@@ -155,13 +155,18 @@ def _weighted_auc(
     positive: Floats, negative: Floats, w_positive: Integers, w_negative: Integers
 ) -> Floats:
     """Area under the ROC curve of each resample, ties counting one half; shape (R,)."""
-    order = np.argsort(negative)
-    ordered = negative[order]
-    below = np.zeros((len(negative) + 1, w_negative.shape[1]), dtype=np.int64)
-    np.cumsum(w_negative[order], axis=0, out=below[1:])
-    left = np.searchsorted(ordered, positive, side="left")
-    right = np.searchsorted(ordered, positive, side="right")
-    pairs = np.einsum("pr,pr->r", w_positive, below[left] + below[right])
+    from scipy.sparse import csr_array
+
+    # Only where negatives lie among the positives matters: before the k-th of their m different
+    # values, at it, or behind the last. Weights are added up per slot, in each resample at once.
+    values, place = np.unique(positive, return_inverse=True)
+    slot = np.searchsorted(values, negative, "left") + np.searchsorted(values, negative, "right")
+    images = np.arange(len(negative))
+    adding = csr_array(
+        (np.ones_like(images), (slot, images)), shape=(2 * len(values) + 1, len(images))
+    )
+    below = (adding @ w_negative).cumsum(axis=0)
+    pairs = np.einsum("pr,pr->r", w_positive, below[2 * place] + below[2 * place + 1])
     area: Floats = pairs / (2.0 * w_positive.sum(axis=0) * w_negative.sum(axis=0))
     return area
 
