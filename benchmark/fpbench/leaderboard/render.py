@@ -18,6 +18,7 @@ from fpbench.leaderboard.published import (
     value_text,
 )
 from fpbench.leaderboard.rows import HEADLINE, Row, Section
+from fpbench.runs.scoring import scores_of
 
 MARK = "<!-- Made by `fpbench leaderboard build` from the records; edits are overwritten. -->"
 """First line of every file that is made, by which stale ones are known."""
@@ -188,19 +189,12 @@ def _declined(entries: Sequence[Entry]) -> list[str]:
     if not entries:
         return []
     rows = [
-        [escape(configuration_label(e)), e.record.protocol.budget, escape(e.record.reason or ""),
+        [escape(e.record.method.label), e.record.protocol.budget, escape(e.record.reason or ""),
          link(e.record.job[:6], e.link)]
         for e in entries
     ]  # fmt: skip
     lines = ["## Declined", "", "Configurations that could not be run, and why.", ""]
     return lines + table(["method", "budget", "reason", "record"], rows, (0, 1, 2, 3))
-
-
-def configuration_label(entry: Entry) -> str:
-    """The method of a record as it is asked for: ``manifpt:freq k=5``."""
-    method = entry.record.method
-    settings = "".join(f" {key}={value}" for key, value in sorted(method.params.items()))
-    return f"{method.name}:{method.variant}{settings}"
 
 
 CONTROLS = (
@@ -217,11 +211,10 @@ def _controls(controls: Sequence[Control]) -> list[str]:
     rows = []
     for control in controls:
         record = control.entry.record
-        score = record.scores.get(HEADLINE)
-        shown = "–" if score is None or score.value is None else c.number(score.value)
+        shown, _ = c.score_texts(scores_of(record.scores).get(HEADLINE))
         verdict = p_text(control.p_value) if control.at_chance else f"**{p_text(control.p_value)}**"
         rows.append(
-            [escape(configuration_label(control.entry)), record.protocol.budget, shown,
+            [escape(record.method.label), record.protocol.budget, shown,
              f"[{c.number(control.low)}, {c.number(control.high)}]", verdict,
              str(record.protocol.seed), link(record.job[:6], control.entry.link)]
         )  # fmt: skip

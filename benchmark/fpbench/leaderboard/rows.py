@@ -14,7 +14,8 @@ from fpbench.leaderboard.combine import combined
 from fpbench.leaderboard.judged import Judged, of_folds, of_seeds, read_judged
 from fpbench.leaderboard.pairs import Pairs
 from fpbench.metrics.score import Score
-from fpbench.runs.record import CostEntry, MethodEntry, Record, ScoreEntry
+from fpbench.runs.record import CostEntry, MethodEntry, Record
+from fpbench.runs.scoring import scores_of
 
 HEADLINE = "accuracy"
 
@@ -73,8 +74,7 @@ class Row:
     @property
     def label(self) -> str:
         """The method as it is asked for: ``manifpt:freq k=5``."""
-        settings = "".join(f" {key}={value}" for key, value in sorted(self.method.params.items()))
-        return f"{self.method.name}:{self.method.variant}{settings}"
+        return self.method.label
 
     @property
     def seeds(self) -> tuple[int, ...]:
@@ -160,7 +160,7 @@ def make_row(entries: Sequence[Entry], problems: list[Problem]) -> Row | None:
     for entry in sorted(entries, key=_place):
         try:
             judged[entry.link] = read_judged(entry)
-            _score_all(entry.record.scores)
+            scores_of(entry.record.scores)
         except BadInput as error:
             problems.append(Problem(entry.link, str(error).removeprefix(f"{entry.link}: ")))
             continue
@@ -190,18 +190,9 @@ def _place(entry: Entry) -> tuple[int, int, str]:
     return (-1 if protocol.fold is None else protocol.fold), protocol.seed, entry.record.job
 
 
-def _score_all(entries: Mapping[str, ScoreEntry]) -> dict[str, Score]:
-    return {
-        key: Score(e.value, e.ci_low, e.ci_high, e.n, e.chance, e.reason)
-        for key, e in entries.items()
-    }
-
-
 def _combined(by_fold: Mapping[int | None, Sequence[Entry]]) -> dict[str, Score]:
     """Over the seeds of each fold, then over folds; of scores that every record has."""
-    tables = [
-        [_score_all(entry.record.scores) for entry in members] for members in by_fold.values()
-    ]
+    tables = [[scores_of(entry.record.scores) for entry in members] for members in by_fold.values()]
     records = [scores for seeds in tables for scores in seeds]
     keys = [key for key in records[0] if all(key in scores for scores in records)]
     return {

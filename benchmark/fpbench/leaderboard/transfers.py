@@ -20,7 +20,7 @@ from fpbench.leaderboard.markdown import escape, table
 from fpbench.metrics.score import Score
 from fpbench.runs.artifacts import PREDICTIONS, describe_file
 from fpbench.runs.record import ScoreEntry
-from fpbench.runs.scoring import score_entries
+from fpbench.runs.scoring import score_entries, scores_of
 from fpbench.runs.transferjob import Side, TransferSpec
 from fpbench.runs.transferrecord import (
     TRANSFER_FILE,
@@ -182,22 +182,11 @@ def _group(record: TransferRecord) -> tuple[str, ...]:
     )
 
 
-def _label(record: TransferRecord) -> str:
-    params = " ".join(f"{key}={value}" for key, value in sorted(record.method.params.items()))
-    return f"{record.method.name}:{record.method.variant} {params}".strip()
-
-
 def _mean(records: Sequence[TransferRecord], key: str) -> Score | None:
     """A score over seeds, or None if a run has none."""
-    scores = []
-    for record in records:
-        entry = record.scores.get(key)
-        if entry is None or entry.value is None:
-            return None
-        scores.append(
-            Score(entry.value, entry.ci_low, entry.ci_high, entry.n, entry.chance, entry.reason)
-        )
-    return combined([scores]) if scores else None
+    scores = [scores_of(record.scores).get(key) for record in records]
+    known = [score for score in scores if score is not None and score.value is not None]
+    return combined([known]) if known and len(known) == len(scores) else None
 
 
 @dataclass(frozen=True)
@@ -239,7 +228,7 @@ def transfer_tables(entries: Iterable[TransferEntry]) -> list[TransferTable]:
     groups: dict[tuple[str, ...], dict[str, list[TransferEntry]]] = {}
     for entry in sorted(entries, key=lambda e: (e.record.protocol.seed, e.link)):
         rows = groups.setdefault(_group(entry.record), {})
-        rows.setdefault(_label(entry.record), []).append(entry)
+        rows.setdefault(entry.record.method.label, []).append(entry)
     return [_table(groups[group]) for group in sorted(groups)]
 
 

@@ -27,6 +27,12 @@ class MethodEntry(_Part):
     title: str = Field(description="Title of the paper.")
     package: str = Field(description="Distribution that registers the method, with its version.")
 
+    @property
+    def label(self) -> str:
+        """The method as it is asked for: ``manifpt:freq k=5``."""
+        settings = "".join(f" {key}={value}" for key, value in sorted(self.params.items()))
+        return f"{self.name}:{self.variant}{settings}"
+
 
 class SourceEntry(_Part):
     """One source of the dataset and how many of its images were used."""

@@ -237,3 +237,11 @@ def score_entries(scores: Mapping[str, Score]) -> dict[str, ScoreEntry]:
         )
         for key, score in scores.items()
     }
+
+
+def scores_of(entries: Mapping[str, ScoreEntry]) -> dict[str, Score]:
+    """The scores of a record: what `score_entries` was given."""
+    return {
+        key: Score(e.value, e.ci_low, e.ci_high, e.n, e.chance, e.reason)
+        for key, e in entries.items()
+    }

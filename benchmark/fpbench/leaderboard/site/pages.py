@@ -15,7 +15,6 @@ from fpbench.leaderboard import columns as c
 from fpbench.leaderboard.boards import Board
 from fpbench.leaderboard.layout import FIGURES, SENT_FIGURES, evidence_folder, folder_name
 from fpbench.leaderboard.markdown import plain
-from fpbench.leaderboard.render import configuration_label
 from fpbench.leaderboard.rows import HEADLINE, Row, Section
 from fpbench.leaderboard.site.drawings import confusion_numbers, packed_pairs, structure_numbers
 from fpbench.leaderboard.structure import read_structure
@@ -327,7 +326,7 @@ def declinations(boards: Sequence[Board]) -> dict[str, list[Declination]]:
                 Declination(
                     plain(board.name),
                     dataset_page(board),
-                    plain(configuration_label(entry)),
+                    plain(entry.record.method.label),
                     entry.record.protocol.budget,
                     plain(entry.record.reason or ""),
                 )

@@ -22,7 +22,6 @@ from fpbench.leaderboard.published import STATUSES, PublishedRow, tables_about, 
 from fpbench.leaderboard.render import (
     CONTROLS,
     HOW_TO_READ,
-    configuration_label,
     p_text,
     shortcut_sentence,
 )
@@ -30,6 +29,7 @@ from fpbench.leaderboard.rows import HEADLINE
 from fpbench.leaderboard.site import pages
 from fpbench.leaderboard.site.downloads import board_csv, board_json
 from fpbench.leaderboard.transfers import COLUMNS, level_text, transfer_tables
+from fpbench.runs.scoring import scores_of
 
 if TYPE_CHECKING:
     from jinja2 import Environment
@@ -227,16 +227,13 @@ def _dataset(leaderboards: Leaderboards, board: Board, pictures: dict[str, Path]
 
 
 def _entry(entry: Entry) -> dict[str, str]:
-    score = entry.record.scores.get(HEADLINE)
-    value = "–" if score is None or score.value is None else c.number(score.value)
-    if score is not None and score.ci_low is not None and score.ci_high is not None:
-        value += f" [{c.number(score.ci_low)}, {c.number(score.ci_high)}]"
+    score = scores_of(entry.record.scores).get(HEADLINE)
     return {
-        "label": plain(configuration_label(entry)),
+        "label": plain(entry.record.method.label),
         "page": pages.method_page(entry.record.method.name),
         "budget": entry.record.protocol.budget,
         "reason": plain(entry.record.reason or ""),
-        "accuracy": value,
+        "accuracy": c.score_text(score),
         "chance": "–" if score is None or score.chance is None else c.number(score.chance),
     }
 
