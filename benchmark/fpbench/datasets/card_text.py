@@ -25,12 +25,12 @@ def put_section(folder: Path, key: str, text: str) -> None:
     path = folder / README
     begin, end = f"<!-- {key}: begin -->", f"<!-- {key}: end -->"
     page = path.read_text("utf-8") if path.is_file() else ""
-    section = f"{begin}\n{text.strip()}\n{end}\n"
+    section = f"{begin}\n{text.strip()}\n{end}"
     before, found, rest = page.partition(begin)
     if found:
-        page = before + section + rest.partition(end)[2].lstrip("\n")
+        page = before + section + (rest.partition(end)[2] or "\n")
     else:
-        page = (page.rstrip("\n") + "\n\n" if page else "") + section
+        page = (page.rstrip("\n") + "\n\n" if page else "") + section + "\n"
     with replacing(path) as temporary:
         temporary.write_text(page, "utf-8")
 
