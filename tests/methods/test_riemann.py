@@ -12,6 +12,7 @@ from torch import Tensor
 from fpbench.conformance.planted import photographs
 from fpbench.images import ImageSet, Source
 from fpbench.method import FitContext
+from fpbench_methods.nn.attributor import count_parameters
 from fpbench_methods.riemann import Riemann
 from fpbench_methods.riemann.geometry import (
     GeodesicPlan,
@@ -22,6 +23,7 @@ from fpbench_methods.riemann.geometry import (
     straight,
 )
 from fpbench_methods.riemann.manifold import RealManifold, identities_of
+from fpbench_methods.riemann.plain import Blurred
 from fpbench_methods.riemann.settings import Settings, settings_for
 from fpbench_methods.riemann.vae import VAE, Precision, Shape, StochasticImmersion, block_of_value
 
@@ -257,11 +259,42 @@ def test_only_the_reference_images_make_the_manifold(fitted: Riemann) -> None:
 def test_the_ablation_is_the_reconstruction() -> None:
     method = fit(projection="reconstruction")
     test = planted(4, 2)
-    assert method._manifold is not None
+    assert isinstance(method._projector, RealManifold)
     scaled = torch.from_numpy(test.pixels / np.float32(255)).permute(0, 3, 1, 2)
     with torch.no_grad():
-        expected = (scaled - method._manifold.vae(scaled)).permute(0, 2, 3, 1).numpy()
+        expected = (scaled - method._projector.vae(scaled)).permute(0, 2, 3, 1).numpy()
     np.testing.assert_allclose(method.residual(test) / 255, expected, atol=1e-5)
+
+
+@pytest.mark.parametrize("waves", [1, 3, 8])
+def test_a_blur_weakens_a_wave_as_its_transfer_function_says(waves: int) -> None:
+    # Cosines with whole half-waves go on as themselves behind a mirror at the edge, so a blur
+    # scales them by exp(−2π²σ²f²), f in waves a pixel.
+    place = (np.arange(16) + 0.5) / 16
+    wave = np.rint(100 * np.cos(np.pi * waves * place)).astype(np.int64)[:, None, None] + 120
+    images = np.broadcast_to(wave, (1, *SIZE, 3)).astype(np.uint8)
+    kept = 1 - np.exp(-2 * np.pi**2 * 1.5**2 * (waves / 32) ** 2)
+    found = Blurred(1.5).artifacts(images) * 255
+    np.testing.assert_allclose(found, (images.astype(np.float64) - 120) * kept, atol=1.0)
+
+
+def test_the_other_ablations_know_no_real_image(tmp_path: Path) -> None:
+    test = planted(4, 2).unlabelled()
+    for projection, expected in (
+        ("none", test.pixels.astype(np.float32)),
+        ("blur", Blurred(2.0).artifacts(test.pixels) * 255),
+    ):
+        method = fit(projection=projection)
+        np.testing.assert_allclose(method.residual(test), expected, atol=1e-3)
+        proba = method.predict_proba(test)
+        np.testing.assert_array_equal(
+            fit(projection=projection, reference_seed=4).predict_proba(test), proba
+        )
+        assert method._network is not None
+        assert method.parameter_count() == count_parameters(method._network)
+        method.save(tmp_path / projection)
+        loaded = Riemann.load(tmp_path / projection)
+        np.testing.assert_allclose(loaded.predict_proba(test), proba, atol=1e-5)
 
 
 def test_saved_and_loaded_gives_the_same(fitted: Riemann, tmp_path: Path) -> None:
@@ -278,7 +311,7 @@ def test_saved_and_loaded_gives_the_same(fitted: Riemann, tmp_path: Path) -> Non
 
 
 @pytest.mark.parametrize(
-    "params", [{"projection": "far"}, {"k": 0}, {"latent": 0}, {"attributor": "vgg"}]
+    "params", [{"projection": "far"}, {"k": 0}, {"latent": 0}, {"attributor": "vgg"}, {"sigma": 0}]
 )
 def test_impossible_parameters_are_refused(params: dict[str, object]) -> None:
     with pytest.raises(ValueError, match=next(iter(params))):

@@ -27,6 +27,10 @@ RIEMANN_CARD = MethodCard(
             "x − dec(enc(x)): the same autoencoder without neighbours and geometry",
             {"projection": "reconstruction"},
         ),
+        "highpass": Variant(
+            "x − a Gaussian blur of x: no real image is asked", {"projection": "blur"}
+        ),
+        "pixels": Variant("x itself: the attributor alone", {"projection": "none"}),
     },
     min_size=8,
     faithful=(
@@ -44,7 +48,7 @@ RIEMANN_CARD = MethodCard(
         "no score of the authors' method.",
         "The artifact lives in pixels: x − μ(m), with m the centre of mass and μ the decoder's "
         "mean. It holds what the autoencoder blurs; variant ablation shows how much that alone "
-        "attributes.",
+        "attributes, highpass what a fixed blur does, pixels what the attributor does alone.",
         "σ(z) is a radial basis network (Arvanitidis, Hansen, Hauberg, ICLR 2018), one value per "
         "channel and block of a 4×4 grid. The decoder's last layer is linear, so that distances "
         "between its images follow exactly from its last hidden units.",

@@ -55,6 +55,7 @@ class RealManifold:
 
         self.vae = vae.to(device).eval().requires_grad_(False)
         self.precision = precision.to(device).eval().requires_grad_(False)
+        self.models = (self.vae, self.precision)
         self.codes, self.identities = codes, identities
         self.settings, self.geometric, self.device = settings, geometric, device
         self._copies = int(np.unique(identities, return_counts=True)[1].max(initial=0))
