@@ -97,9 +97,11 @@ def draw_accuracy(boards: Sequence[Board]) -> None:
                 draw_score(axes, place, score)
                 if probe is not None:
                     axes.plot(probe.value, place, "|", color="tab:orange", markersize=9)
+                by_seed = {e.record.protocol.seed: e.record.scores["accuracy"] for e in row.entries}
+                values = [f"{by_seed[seed].value or 0.0:.3f}" for seed in row.seeds]
                 click.echo(
                     f"{board.name:12s} {row.label:28s} rank {row.rank} accuracy "
-                    f"{score_text(score)} seeds {len(row.seeds)}"
+                    f"{score_text(score)}, seeds {' '.join(values)}"
                 )
             axes.axvline(board.chance, color="black", linestyle=":", linewidth=1)
             if board.shortcut is not None:
