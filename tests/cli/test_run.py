@@ -107,6 +107,8 @@ def test_a_folder_with_one_folder_per_source_is_a_dataset(
         (["--method", "prnu", "--dataset", "gm-mini", "--folds", "999"], ["--folds 999"]),
         (["--method", "prnu", "--dataset", "gm-mini", "--device", "tpu"], ["'tpu'", "cpu"]),
         (["--method", "prnu", "--dataset", "gm-synthetic:wiggles"], ["wiggles"]),
+        (["--time-limit", "nan"], ["nan is no finite number"]),
+        (["--time-limit", "0"], ["0.0 is not in the range"]),
     ],
 )
 def test_nonsense_gets_one_clear_message(

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from fpbench.cli.options import FiniteRange
 from fpbench.cli.tables import console, interval, number
 
 if TYPE_CHECKING:
@@ -49,7 +50,7 @@ _NAMED_SCORES = (
 @click.option("--out", type=click.Path(path_type=Path), default=Path("runs"), show_default=True,
               help="Folder for records, predictions and figures.")  # fmt: skip
 @click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:N.")
-@click.option("--time-limit", type=click.FloatRange(0, min_open=True), metavar="MINUTES",
+@click.option("--time-limit", type=FiniteRange(0, min_open=True), metavar="MINUTES",
               help="Decline a job whose method takes longer than this.")  # fmt: skip
 @click.option("--figures/--no-figures", default=True, help="Draw figures.")
 @click.option("--offline", is_flag=True, help="Never ask the Hub.")

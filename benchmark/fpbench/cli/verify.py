@@ -8,6 +8,8 @@ from pathlib import Path
 
 import click
 
+from fpbench.cli.options import FiniteRange
+
 
 @click.command()
 @click.argument("records", nargs=-1, required=True, type=click.Path(path_type=Path))
@@ -16,7 +18,7 @@ import click
 @click.option("--dataset", metavar="NAME|FOLDER|HUB_ID", default=None,
               help="Where the record's dataset is, if not under its name.")  # fmt: skip
 @click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:N.")
-@click.option("--tolerance", type=click.FloatRange(0), default=0.5, show_default=True,
+@click.option("--tolerance", type=FiniteRange(0), default=0.5, show_default=True,
               help="Half-widths of its interval that a score may move by in a rerun.")  # fmt: skip
 @click.option("--offline", is_flag=True, help="Never ask the Hub.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
