@@ -55,6 +55,17 @@ COUNTERPARTS = {
 """Rows of published tables and the rows here that are meant to be the same method."""
 
 
+RELATED = {"manifpt", "riemann"}
+INPUTS = {
+    "manifpt:rgb": "x − nearest real image\n(manifpt:rgb)",
+    "riemann:ablation": "x − VAE(x)\n(riemann:ablation)",
+    "riemann:geodesic": "x − centre of real neighbours\n(riemann:geodesic)",
+    "riemann:pixels": "x\n(riemann:pixels)",
+    "riemann:highpass": "x − blurred x\n(riemann:highpass)",
+}
+"""What the same network is shown by rows that differ in nothing else."""
+
+
 def section_of(board: Board, folds: int | None = None) -> Section | None:
     """The rows of budget small of a board."""
     found = [s for s in board.sections if s.budget == BUDGET and s.folds == folds]
@@ -117,6 +128,27 @@ def draw_accuracy(boards: Sequence[Board]) -> None:
             "Dashed: shortcut probe",
             fontsize=9,
         )
+
+
+def draw_inputs(boards: Sequence[Board]) -> None:
+    """What one network makes of the artifacts of different projections, and of none."""
+    with written_figure(HERE / "findings-inputs.png", 8, 3.2) as figure:
+        panels = figure.subplots(1, len(boards), sharey=True)
+        for axes, board in zip(np.atleast_1d(panels), boards, strict=True):
+            found = {row.label: row for row in rows_of(board)}
+            for place, label in enumerate(INPUTS):
+                if label not in found:
+                    continue
+                row = found[label]
+                draw_score(axes, place, row.scores["accuracy"])
+                seeds = [e.record.scores["accuracy"].value or 0.0 for e in row.entries]
+                axes.plot(seeds, [place] * len(seeds), "|", color="black", markersize=12)
+            axes.set_yticks(range(len(INPUTS)), INPUTS.values(), fontsize=8)
+            axes.set_xlim(0.75, 1.005)
+            axes.set_xlabel("balanced accuracy among generators")
+            axes.set_title(board.name, fontsize=10)
+        np.atleast_1d(panels)[0].invert_yaxis()
+        figure.suptitle("Blue: 95 % interval; black: single seeds", fontsize=9)
 
 
 def draw_folds(board: Board) -> None:
@@ -302,7 +334,10 @@ def draw_sources(boards: Sequence[Board]) -> None:
 
 
 def tell_pairs(boards: Sequence[Board]) -> None:
-    """Differences between variants of one method on the same images, with corrected p-values."""
+    """Differences on the same images, with corrected p-values.
+
+    Of variants of one method, and of the two that read deviations from real images.
+    """
     sections = [(board, section_of(board, folds)) for board in boards for folds in (None, FOLDS)]
     for board, section in sections:
         if section is None or section.pairs is None:
@@ -311,7 +346,8 @@ def tell_pairs(boards: Sequence[Board]) -> None:
         for a, first in enumerate(section.paired):
             for b, second in enumerate(section.paired):
                 one, other = section.rows[first], section.rows[second]
-                if a < b and one.method.name == other.method.name:
+                both = {one.method.name, other.method.name}
+                if a < b and (len(both) == 1 or both <= RELATED):
                     click.echo(
                         f"{board.name}, {section.title.lower()}: {one.label} − {other.label} = "
                         f"{pairs.difference[a, b]:+.3f} ± {pairs.halfwidth[a, b]:.3f}, "
@@ -332,6 +368,7 @@ def main() -> int:
     draw_accuracy(boards)
     tell_ranks(boards)
     tell_pairs(boards)
+    draw_inputs(boards[:2])
     draw_folds(boards[0])
     tell_orderings(boards, leaderboards.published)
     draw_bags(boards[:2])
