@@ -20,7 +20,10 @@ Budget = Literal["smoke", "small", "full"]
 BUDGETS: tuple[Budget, ...] = ("smoke", "small", "full")
 
 Progress = Callable[[str, int, int], None]
-"""Called as ``progress(what, done, total)``; may be called often."""
+"""Called as ``progress(what, done, total)``; may be called often.
+
+It may raise `MethodDeclined`, to end a job that is slower than its time limit: let that pass.
+"""
 
 
 class MethodDeclined(Exception):
