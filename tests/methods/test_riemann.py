@@ -292,9 +292,16 @@ def test_the_other_ablations_know_no_real_image(tmp_path: Path) -> None:
         )
         assert method._network is not None
         assert method.parameter_count() == count_parameters(method._network)
+        larger = ImageSet(photographs(3, (24, 20), 6))
+        assert method.predict_proba(larger).shape == (3, 2)
         method.save(tmp_path / projection)
         loaded = Riemann.load(tmp_path / projection)
         np.testing.assert_allclose(loaded.predict_proba(test), proba, atol=1e-5)
+
+
+def test_a_manifold_is_of_images_of_one_size(fitted: Riemann) -> None:
+    with pytest.raises(ValueError, match="fitted on images of 16x16"):
+        fitted.embed(ImageSet(photographs(3, (24, 20), 6)))
 
 
 def test_saved_and_loaded_gives_the_same(fitted: Riemann, tmp_path: Path) -> None:

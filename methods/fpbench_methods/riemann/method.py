@@ -109,6 +109,12 @@ class Riemann(NetworkMethod):
             schedule="milestones", milestones=(epochs * 100 // 180, epochs * 150 // 180),
         )  # fmt: skip
 
+    def takes(self, size: tuple[int, int]) -> bool:
+        """Any size where no autoencoder fixes it: the networks end in a global average."""
+        if self.projection in ("blur", "none"):
+            return min(size) >= self.card.min_size
+        return super().takes(size)
+
     def _settings(self) -> Settings:
         from fpbench_methods.riemann.settings import settings_for
 
