@@ -16,10 +16,11 @@ class TimeLimit:
     """A progress callback that ends a job which takes too long.
 
     A method is asked at each of its progress reports, so one that reports nothing is never
-    ended. It need not spend the whole limit: where an activity, going on at the pace of half a
-    minute and five steps, would take the job past twice the limit, the job ends at once. Twice,
-    because a training may stop early. An activity's first step has no part in its pace, because
-    it loads and compiles what the others use.
+    ended. It is wall time that counts, that of a stopped process too. It need not spend the
+    whole limit: where an activity, going on at the pace of half a minute and five steps, would
+    take the job past twice the limit, the job ends at once. Twice, because a training may stop
+    early. An activity's first step has no part in its pace, because it loads and compiles what
+    the others use.
 
     Args:
         minutes: The limit, from now on.
