@@ -84,6 +84,11 @@ def rows_of(board: Board) -> list[Row]:
     return [] if section is None else [row for row in section.rows if measured(row, "accuracy")]
 
 
+def single_values(row: Row) -> list[float]:
+    """Accuracy of each record of a row, by fold and seed."""
+    return [entry.record.scores["accuracy"].value or 0.0 for entry in row.entries]
+
+
 def draw_score(axes: Axes, place: int, score: Score) -> None:
     """A dot with its interval, on the line `place` of a panel."""
     low, high = score.ci_low or 0.0, score.ci_high or 0.0
@@ -108,8 +113,7 @@ def draw_accuracy(boards: Sequence[Board]) -> None:
                 draw_score(axes, place, score)
                 if probe is not None:
                     axes.plot(probe.value, place, "|", color="tab:orange", markersize=9)
-                by_seed = {e.record.protocol.seed: e.record.scores["accuracy"] for e in row.entries}
-                values = [f"{by_seed[seed].value or 0.0:.3f}" for seed in row.seeds]
+                values = [f"{value:.3f}" for value in single_values(row)]
                 click.echo(
                     f"{board.name:12s} {row.label:28s} rank {row.rank} accuracy "
                     f"{score_text(score)}, seeds {' '.join(values)}"
@@ -141,7 +145,7 @@ def draw_inputs(boards: Sequence[Board]) -> None:
                     continue
                 row = found[label]
                 draw_score(axes, place, row.scores["accuracy"])
-                seeds = [e.record.scores["accuracy"].value or 0.0 for e in row.entries]
+                seeds = single_values(row)
                 axes.plot(seeds, [place] * len(seeds), "|", color="black", markersize=12)
             axes.set_yticks(range(len(INPUTS)), INPUTS.values(), fontsize=8)
             axes.set_xlim(0.75, 1.005)
@@ -161,8 +165,7 @@ def draw_folds(board: Board) -> None:
         table = []
         for place, row in enumerate(section.rows):
             score, auc = row.scores["accuracy"], row.scores["auc"]
-            by_fold = {entry.record.protocol.fold: entry.record for entry in row.entries}
-            values = [by_fold[fold].scores["accuracy"].value or 0.0 for fold in sorted(by_fold)]
+            values = single_values(row)
             table.append(values)
             axes.plot(values, [place] * len(values), "|", color="grey", markersize=12)
             draw_score(axes, place, score)

@@ -21,6 +21,7 @@ from fpbench.method import FitContext
 from fpbench.metrics.attribution import accuracy_score
 from fpbench.runs.folds import Splits, splits_of
 from fpbench.runs.outcome import build_method, run_method
+from fpbench.runs.scoring import real_column
 
 
 def with_noise(images: ImageSet, sigma: float, seed: int) -> ImageSet:
@@ -39,7 +40,7 @@ def main() -> int:
     parser.add_argument("--noise", nargs="+", type=float, default=[0.0, 2.0, 8.0], metavar="SIGMA")
     asked = parser.parse_args()
     splits = splits_of(load(asked.dataset), None, None)
-    real = next(k for k, source in enumerate(splits.train.sources) if source.is_real)
+    real = real_column(splits.train.sources)
     for name in asked.method:
         cls, variant = registry.resolve_method(name)
         for sigma in asked.noise:

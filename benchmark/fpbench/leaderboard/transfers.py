@@ -6,7 +6,7 @@ the folder ``<job>/`` beside it.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -182,9 +182,9 @@ def _group(record: TransferRecord) -> tuple[str, ...]:
     )
 
 
-def _mean(records: Sequence[TransferRecord], key: str) -> Score | None:
+def _mean(runs: Sequence[Mapping[str, Score]], key: str) -> Score | None:
     """A score over seeds, or None if a run has none."""
-    scores = [scores_of(record.scores).get(key) for record in records]
+    scores = [run.get(key) for run in runs]
     known = [score for score in scores if score is not None and score.value is not None]
     return combined([known]) if known and len(known) == len(scores) else None
 
@@ -254,7 +254,8 @@ def _table(rows: dict[str, list[TransferEntry]]) -> TransferTable:
         if not done:
             found.append(TransferRow(label, (), entries[0].record.reason or "", records))
             continue
-        scores = tuple(_mean(done, key) for key, _ in COLUMNS)
+        runs = [scores_of(record.scores) for record in done]
+        scores = tuple(_mean(runs, key) for key, _ in COLUMNS)
         found.append(TransferRow(label, scores, "", records))
         levels = (done[0].scores.get(key) for key, _ in COLUMNS)
         chance = tuple(None if level is None else level.chance for level in levels)

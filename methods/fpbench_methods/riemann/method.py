@@ -111,7 +111,7 @@ class Riemann(NetworkMethod):
 
     def takes(self, size: tuple[int, int]) -> bool:
         """Any size where no autoencoder fixes it: the networks end in a global average."""
-        if self.projection in ("blur", "none"):
+        if self._plain() is not None:
             return min(size) >= self.card.min_size
         return super().takes(size)
 
