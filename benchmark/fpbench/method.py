@@ -125,8 +125,11 @@ class Method(ABC):
     """
 
     card: ClassVar[MethodCard]
-    residual_names: ClassVar[tuple[str, str]] = ("image − residual", "residual")
-    """In pictures: what an image less its `residual` is, and what the residual is called."""
+    residual_names: tuple[str, str] = ("image − residual", "residual")
+    """In pictures: what an image less its `residual` is, and what the residual is called.
+
+    Set it on the class, or on the instance where a parameter decides it.
+    """
 
     @abstractmethod
     def fit(

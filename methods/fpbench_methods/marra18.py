@@ -54,15 +54,12 @@ class Marra18(NetworkMethod):
         needs=("ImageNet weights of timm/legacy_xception.tf_in1k",),
         url="https://doi.org/10.1109/MIPR.2018.00084",
     )
+    any_size = True
     smoke_images = 8
 
     def __init__(self, *, pretrained: bool = True, weights: str | None = None) -> None:
         self.pretrained = pretrained
         self.weights = weights
-
-    def takes(self, size: tuple[int, int]) -> bool:
-        """Any size: the network ends in a global average."""
-        return min(size) >= self.card.min_size
 
     def build(self, classes: int, *, initial: bool) -> AttributorNetwork:
         """Xception with a new head."""

@@ -36,11 +36,14 @@ class NetworkMethod(Method):
         smoke_images: Training images per source that budget smoke uses.
         batch: Images at a time when judging.
         watch: What chooses among epochs, see ``fpbench.compute.classification``.
+        any_size: Whether images of other sizes than those of the fit can be judged, as with a
+            network that ends in a global average and an input that no fixed size enters.
     """
 
     smoke_images: ClassVar[int] = 32
     batch: ClassVar[int] = 256
     watch: ClassVar[Literal["cross_entropy", "error"]] = "cross_entropy"
+    any_size: bool = False
 
     _device: str = "cpu"
     _budget: Budget = "small"
@@ -162,7 +165,9 @@ class NetworkMethod(Method):
         return found[: len(images)]
 
     def takes(self, size: tuple[int, int]) -> bool:
-        """Whether images of this height and width can be judged; those of the fit by default."""
+        """Whether images of this height and width can be judged."""
+        if self.any_size:
+            return min(size) >= self.card.min_size
         return size == self._size
 
     def embed(self, images: ImageSet) -> NDArray[np.float32]:

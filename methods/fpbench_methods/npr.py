@@ -55,13 +55,10 @@ class NPR(NetworkMethod):
         ),
         url="https://arxiv.org/abs/2312.10461",
     )
+    any_size = True
 
     def __init__(self) -> None:
         pass
-
-    def takes(self, size: tuple[int, int]) -> bool:
-        """Any size: the network ends in a global average."""
-        return min(size) >= self.card.min_size
 
     def build(self, classes: int, *, initial: bool) -> AttributorNetwork:
         """Half a ResNet-50 from scratch."""

@@ -96,7 +96,7 @@ class PRNU(Method):
         url="https://arxiv.org/abs/1812.11842",
     )
 
-    residual_names: ClassVar[tuple[str, str]] = ("denoised image", "residual")
+    residual_names: tuple[str, str] = ("denoised image", "residual")
 
     def __init__(
         self,

@@ -70,6 +70,7 @@ class Wang(NetworkMethod):
         needs=("ImageNet weights of timm/resnet50.tv_in1k",),
         url="https://arxiv.org/abs/1912.11035",
     )
+    any_size = True
     smoke_images = 8
 
     def __init__(
@@ -88,10 +89,6 @@ class Wang(NetworkMethod):
         self.probability = probability
         self.pretrained = pretrained
         self.weights = weights
-
-    def takes(self, size: tuple[int, int]) -> bool:
-        """Any size: the network ends in a global average."""
-        return min(size) >= self.card.min_size
 
     def build(self, classes: int, *, initial: bool) -> AttributorNetwork:
         """ResNet-50 with a new head."""

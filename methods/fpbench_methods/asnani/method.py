@@ -54,7 +54,7 @@ class Asnani(Method):
     """
 
     card: ClassVar[MethodCard] = ASNANI_CARD
-    residual_names: ClassVar[tuple[str, str]] = ("image − fingerprint", "estimated fingerprint")
+    residual_names: tuple[str, str] = ("image − fingerprint", "estimated fingerprint")
 
     def __init__(
         self,

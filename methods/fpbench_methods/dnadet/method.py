@@ -91,6 +91,7 @@ class DNADet(NetworkMethod):
         ),
         url="https://arxiv.org/abs/2202.13843",
     )
+    any_size = True
 
     def __init__(
         self, *, resize: bool = False, pretrain: bool = True, positives: str = "source"
@@ -100,10 +101,6 @@ class DNADet(NetworkMethod):
         self.resize = resize
         self.pretrain = pretrain
         self.positives = positives
-
-    def takes(self, size: tuple[int, int]) -> bool:
-        """Any size: the network ends in a global average."""
-        return min(size) >= self.card.min_size
 
     def build(self, classes: int, *, initial: bool) -> AttributorNetwork:
         """The network from scratch."""

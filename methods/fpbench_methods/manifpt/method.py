@@ -58,7 +58,7 @@ class ManiFPT(Method):
 
     card: ClassVar[MethodCard] = MANIFPT_CARD
 
-    residual_names: ClassVar[tuple[str, str]] = ("nearest real image", "artifact")
+    residual_names: tuple[str, str] = ("nearest real image", "artifact")
 
     def __init__(
         self,

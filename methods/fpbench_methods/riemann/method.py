@@ -21,6 +21,12 @@ if TYPE_CHECKING:
     from fpbench_methods.riemann.plain import Blurred
     from fpbench_methods.riemann.settings import Settings
 
+_PICTURED = {
+    "centre": ("projection onto real images", "artifact"),
+    "reconstruction": ("reconstruction", "artifact"),
+    "blur": ("image after a Gaussian blur", "artifact"),
+    "none": ("nothing", "the image itself"),
+}
 _EPOCHS = {"smoke": 2, "small": 30, "full": 180}
 _BATCH = 256
 
@@ -46,7 +52,6 @@ class Riemann(NetworkMethod):
     """
 
     card: ClassVar[MethodCard] = RIEMANN_CARD
-    residual_names: ClassVar[tuple[str, str]] = ("projection onto real images", "artifact")
     watch: ClassVar[Literal["cross_entropy", "error"]] = "error"
 
     _projector: RealManifold | Blurred | None = None
@@ -61,7 +66,7 @@ class Riemann(NetworkMethod):
         pretrained: bool = True,
         sigma: float = 2.0,
     ) -> None:
-        if projection not in ("centre", "reconstruction", "blur", "none"):
+        if projection not in _PICTURED:
             raise ValueError(f"projection={projection!r}: use centre, reconstruction, blur or none")
         if k is not None and k < 1:
             raise ValueError(f"k={k}: at least one neighbour is needed")
@@ -72,6 +77,8 @@ class Riemann(NetworkMethod):
         if not 0 < sigma < float("inf"):
             raise ValueError(f"sigma={sigma}: a blur needs a positive number of pixels")
         self.projection = projection
+        self.residual_names = _PICTURED[projection]
+        self.any_size = projection in ("blur", "none")  # an autoencoder fixes the size
         self.k = k
         self.latent = latent
         self.attributor = attributor
@@ -108,12 +115,6 @@ class Riemann(NetworkMethod):
             epochs=epochs, batch=36, optimiser="sgd", lr=0.1, momentum=0.9, weight_decay=1e-4,
             schedule="milestones", milestones=(epochs * 100 // 180, epochs * 150 // 180),
         )  # fmt: skip
-
-    def takes(self, size: tuple[int, int]) -> bool:
-        """Any size where no autoencoder fixes it: the networks end in a global average."""
-        if self._plain() is not None:
-            return min(size) >= self.card.min_size
-        return super().takes(size)
 
     def _settings(self) -> Settings:
         from fpbench_methods.riemann.settings import settings_for
@@ -179,10 +180,10 @@ class Riemann(NetworkMethod):
         found = np.empty(images.pixels.shape, np.float32)
         start = 0
         for batch in images.batches(_BATCH):
-            context.progress("project onto real images", done + start, whole)
+            context.progress("compute artifacts", done + start, whole)
             found[start : start + len(batch)] = self._projector.artifacts(batch)
             start += len(batch)
-        context.progress("project onto real images", done + start, whole)
+        context.progress("compute artifacts", done + start, whole)
         return found
 
     def prepare(self, batch: Tensor) -> Tensor:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 class YuVisualisation(Yu):
     """What ``Yu(network="visnet")`` is: fingerprints x − R(x) and learned source fingerprints."""
 
-    residual_names: ClassVar[tuple[str, str]] = ("reconstruction", "image fingerprint")
+    residual_names: tuple[str, str] = ("reconstruction", "image fingerprint")
 
     def _build(self) -> AttributorNetwork:
         from fpbench_methods.yu.visualisation import VisualisationNetwork
