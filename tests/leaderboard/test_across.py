@@ -58,6 +58,22 @@ def test_other_budgets_and_folds_are_apart(root: Path, add: Any) -> None:
     assert found.partial == ()
 
 
+def test_the_same_images_are_not_counted_twice(root: Path, add: Any) -> None:
+    """d0-equal has d0's images, so it is no further dataset; it stays where it has more rows."""
+    fill(add, 3, SKILLS)
+    for method, skill in SKILLS.items():
+        add(method=method, skill=skill, dataset="d0-equal", content="ee" * 32, prefix="e-")
+    (found,) = across_datasets(read_leaderboards(root).boards)
+    assert [board.name for board in found.boards] == ["d0", "d1", "d2"]
+    assert found.again == (("d0-equal", "d0"),)
+    files = make_files(read_leaderboards(root))
+    assert "d0-equal holds the same images as d0 and is left out." in files["README.md"]
+    add(method="more", dataset="d0-equal", content="ee" * 32, prefix="e-")
+    (found,) = across_datasets(read_leaderboards(root).boards)
+    assert [board.name for board in found.boards] == ["d0-equal", "d1", "d2"]
+    assert found.again == (("d0", "d0-equal"),)
+
+
 def test_told_on_the_index_and_on_the_site(root: Path, add: Any, tmp_path: Path) -> None:
     fill(add, 3, SKILLS)
     build(root)

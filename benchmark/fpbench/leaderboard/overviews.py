@@ -75,13 +75,17 @@ def average_rank_sentence(comparison: Across) -> str:
     found = "no pair is" if apart == 0 else "1 pair is" if apart == 1 else f"{apart} pairs are"
     left = len(comparison.partial)
     others = f" {left} more stand on some of the datasets alone." if left else ""
+    again = "".join(
+        f" {name} holds the same images as {other} and is left out."
+        for name, other in comparison.again
+    )
     p = p_text(test.p_value)
     return (
         f"Budget {comparison.budget}: the {len(comparison.labels)} configurations that stand on "
         f"all {test.datasets} datasets, by their mean rank in accuracy. Friedman's test over "
         f"datasets (Iman and Davenport's F) has p {p if p.startswith('<') else f'= {p}'}. By "
         "Nemenyi's critical difference two are told apart at 5 % by "
-        f"{test.critical_difference:.2f} ranks: {found}.{others} Few datasets tell few "
+        f"{test.critical_difference:.2f} ranks: {found}.{others}{again} Few datasets tell few "
         "configurations apart; the paired tests over images on each board tell more."
     )
 
