@@ -62,6 +62,7 @@ def test_several_seeds_are_summed_up_in_one_row(
     [
         (("--train-sources", "dcgan"), "no generator 'dcgan'"),
         (("--set", "nonsense=1"), "no parameter 'nonsense'"),
+        (("--time-limit", "inf"), "inf is no finite number"),
         (("--test-on", "gm-minni"), "no dataset 'gm-minni'"),
     ],
 )

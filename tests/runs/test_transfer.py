@@ -293,3 +293,23 @@ def test_a_method_that_breaks_marks_its_own_job_failed(
     record = execute_transfer(spec, store, device="cpu")
     assert record.status == "failed" and "ZeroDivisionError" in (record.reason or "")
     assert "Traceback" in (store.folder(spec) / "traceback.txt").read_text()
+
+
+def test_a_method_slower_than_the_limit_is_declined_and_run_again_without_it(
+    world: dict[str, GMDataset], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fit = Colour.fit
+
+    def reporting(self: Colour, train: ImageSet, *, context: FitContext, **rest: Any) -> Colour:
+        for done in range(3):
+            context.progress("train", done, 2)
+        return fit(self, train, context=context, **rest)
+
+    monkeypatch.setattr(Colour, "fit", reporting)
+    spec, store = one(world, "a", "large"), Store(tmp_path)
+    record = execute_transfer(spec, store, device="cpu", time_limit=1e-9)
+    assert record.status == "declined"
+    assert "time limit of 1e-09 minutes on cpu" in (record.reason or "")
+    assert "'train'" in (record.reason or "")
+    assert find_transfer(store, spec) is None
+    assert execute_transfer(spec, store, device="cpu", time_limit=60).status == "done"

@@ -1,4 +1,4 @@
-"""Kinds of values that options of several commands take."""
+"""Options of several commands, and the kinds of values they take."""
 
 from __future__ import annotations
 
@@ -23,3 +23,9 @@ class FiniteRange(click.FloatRange):
         if not math.isfinite(found):
             self.fail(f"{value} is no finite number.", param, ctx)
         return found
+
+
+time_limit_option = click.option(
+    "--time-limit", type=FiniteRange(0, min_open=True), metavar="MINUTES",
+    help="Decline a job whose method takes longer than this.",
+)  # fmt: skip

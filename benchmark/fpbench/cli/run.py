@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from fpbench.cli.options import FiniteRange
+from fpbench.cli.options import time_limit_option
 from fpbench.cli.tables import console, interval, number
 
 if TYPE_CHECKING:
@@ -50,8 +50,7 @@ _NAMED_SCORES = (
 @click.option("--out", type=click.Path(path_type=Path), default=Path("runs"), show_default=True,
               help="Folder for records, predictions and figures.")  # fmt: skip
 @click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:N.")
-@click.option("--time-limit", type=FiniteRange(0, min_open=True), metavar="MINUTES",
-              help="Decline a job whose method takes longer than this.")  # fmt: skip
+@time_limit_option
 @click.option("--figures/--no-figures", default=True, help="Draw figures.")
 @click.option("--offline", is_flag=True, help="Never ask the Hub.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document of all records.")

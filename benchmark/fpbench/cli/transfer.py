@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from fpbench.cli.options import time_limit_option
 from fpbench.cli.tables import console, interval, number
 
 if TYPE_CHECKING:
@@ -58,6 +59,7 @@ def _names(ctx: click.Context, parameter: click.Parameter, value: str) -> tuple[
 @click.option("--out", type=click.Path(path_type=Path), default=Path("runs"), show_default=True,
               help="Folder for records and predictions.")  # fmt: skip
 @click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:N.")
+@time_limit_option
 @click.option("--offline", is_flag=True, help="Never ask the Hub.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document of all records.")
 def transfer(
@@ -73,6 +75,7 @@ def transfer(
     settings: tuple[str, ...],
     out: Path,
     device: str,
+    time_limit: float | None,
     offline: bool,
     as_json: bool,
 ) -> None:
@@ -115,7 +118,12 @@ def transfer(
             click.echo(f"{place}{spec.title}: running", err=True)
             with progress_bars(spec.title) as progress:
                 record = execute_transfer(
-                    spec, store, device=device, progress=progress, offline=offline
+                    spec,
+                    store,
+                    device=device,
+                    progress=progress,
+                    offline=offline,
+                    time_limit=time_limit,
                 )
         records.append(record)
         if record.status != "done":

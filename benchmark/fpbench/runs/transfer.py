@@ -28,6 +28,7 @@ from fpbench.runs.environment import describe_environment
 from fpbench.runs.outcome import Outcome, build_method, run_method
 from fpbench.runs.scoring import score_entries
 from fpbench.runs.store import Store
+from fpbench.runs.timelimit import limited
 from fpbench.runs.transferdata import Prepared, by, prepare
 from fpbench.runs.transferjob import Side, TransferSpec
 from fpbench.runs.transferrecord import (
@@ -48,11 +49,12 @@ def execute_transfer(
     device: str = "auto",
     progress: Progress | None = None,
     offline: bool = False,
+    time_limit: float | None = None,
 ) -> TransferRecord:
     """Run one transfer job and write its folder.
 
     A method that raises ends in a record with status ``failed``; one that cannot judge images of
-    another size than it was trained on in ``declined``.
+    another size than it was trained on, or is slower than the limit, in ``declined``.
 
     Args:
         spec: The job.
@@ -60,6 +62,7 @@ def execute_transfer(
         device: ``auto``, ``cpu``, ``cuda`` or ``cuda:N``.
         progress: Progress callback.
         offline: Whether to keep from asking the Hub for the datasets.
+        time_limit: Minutes that the method may take (see `TimeLimit`), or None.
 
     Raises:
         BadInput: If a dataset cannot be loaded or the two do not go together.
@@ -73,7 +76,7 @@ def execute_transfer(
     prepared = prepare(spec, source, target)
     cls = registry.method_class(spec.method)
     with store.writing(spec) as folder:
-        record = _run(spec, cls, prepared, context, folder, started)
+        record = _run(spec, cls, prepared, context, folder, started, time_limit)
         text = record.model_dump_json(indent=2) + "\n"
         (folder / TRANSFER_FILE).write_text(text, encoding="utf-8")
     return record
@@ -100,11 +103,12 @@ def _run(
     context: FitContext,
     folder: Path,
     started: float,
+    time_limit: float | None,
 ) -> TransferRecord:
     splits = prepared.splits
     record = _description(spec, cls, prepared)
     try:
-        outcome = _judge(spec, cls, prepared, context)
+        outcome = _judge(spec, cls, prepared, limited(context, time_limit))
     except MethodDeclined as declined:
         return record.model_copy(update={"status": "declined", "reason": str(declined)})
     # Whatever a plugin raises is the failure of its own job; the traceback is kept beside it.
