@@ -98,7 +98,15 @@ def write_predictions(
     for prefix, values in proba.items():
         for k, name in enumerate(names):
             columns[f"{prefix}:{name}"] = pa.array(values[:, k], pa.float32())
-    pq.write_table(pa.table(columns), path, compression="zstd")
+    # Probabilities hardly repeat, but their leading bytes do: a third less than as they are.
+    split = {name: "BYTE_STREAM_SPLIT" for name in columns if name not in ("id", "source")}
+    pq.write_table(
+        pa.table(columns),
+        path,
+        compression="zstd",
+        use_dictionary=["source"],
+        column_encoding=split,
+    )
 
 
 def write_evidence(folder: Path, evidence: Evidence) -> dict[str, ArtifactEntry]:
