@@ -239,7 +239,7 @@ def attribution() -> Asnani:
 
 @pytest.fixture(scope="module")
 def parsing() -> Asnani:
-    return fitted(head="parsing", epochs=7)
+    return fitted(head="parsing", epochs=20)
 
 
 def test_attribution_finds_planted_patterns(attribution: Asnani) -> None:

@@ -54,7 +54,8 @@ ASNANI_CARD = MethodCard(
         "image (25 of 128 a side) and no sigmoid precedes the cross-entropy; the variant code has "
         "the released code's way of all three.",
         "Images keep their size; the paper resizes to 128×128 (parsing: 64×64).",
-        "Budgets smoke and small have fewer and narrower layers, rate 1e-3, and a few epochs.",
+        "Budgets smoke and small have fewer and narrower layers and a few epochs, at rate 1e-3; "
+        "parsing in small has the paper's rate and epochs.",
         "Parsing predicts the design choices that sources.yaml states, as classes; the paper's "
         "continuous architecture parameters are not stated there. Each branch has layers of its "
         "own, where the released code feeds all from the first.",
