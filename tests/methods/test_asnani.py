@@ -334,7 +334,9 @@ def test_images_of_another_size_are_refused(attribution: Asnani) -> None:
         attribution.embed(ImageSet(np.zeros((1, 20, 20, 3), np.uint8)))
 
 
-@pytest.mark.parametrize("params", [{"head": "both"}, {"depth": 2}, {"width": 0}, {"epochs": 0}])
+@pytest.mark.parametrize(
+    "params", [{"head": "both"}, {"depth": 2}, {"width": 0}, {"epochs": 0}, {"rate": 0.0}]
+)
 def test_impossible_parameters_are_refused(params: dict[str, object]) -> None:
     with pytest.raises(ValueError, match=next(iter(params))):
         Asnani(**params)  # type: ignore[arg-type]

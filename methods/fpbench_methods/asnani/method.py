@@ -53,6 +53,7 @@ class Asnani(Method):
         depth: Convolutions of the estimation network; None for the budget's, 17 in the paper.
         width: Its channels; None for the budget's, 64 in the paper.
         epochs: Passes over the training images, or None for the budget's.
+        rate: Adam's learning rate, or None for the budget's; 1e-4 in the paper.
 
     Raises:
         ValueError: If a value is out of range.
@@ -71,6 +72,7 @@ class Asnani(Method):
         depth: int | None = None,
         width: int | None = None,
         epochs: int | None = None,
+        rate: float | None = None,
     ) -> None:
         if head not in ("attribution", "parsing"):
             raise ValueError(f"head={head!r}: use attribution or parsing")
@@ -80,6 +82,8 @@ class Asnani(Method):
             raise ValueError(f"width={width}: at least one channel is needed")
         if epochs is not None and epochs < 1:
             raise ValueError(f"epochs={epochs}: at least one is needed")
+        if rate is not None and not 0 < rate < float("inf"):
+            raise ValueError(f"rate={rate}: a learning rate is a positive number")
         self.head = head
         self.sigmoid = sigmoid
         self.batch_max = batch_max
@@ -87,6 +91,7 @@ class Asnani(Method):
         self.depth = depth
         self.width = width
         self.epochs = epochs
+        self.rate = rate
         self._device = "cpu"
         self._sources: tuple[Source, ...] = ()
         self._size = (0, 0)
@@ -138,10 +143,9 @@ class Asnani(Method):
 
         full = max(_LEAST_EPOCHS, round(_IMAGES_SHOWN / max(1, images)))
         epochs = self.epochs or _EPOCHS[self.head].get(budget, full)
+        rate = self.rate or _RATES[self.head][budget]
         # bfloat16 would round the estimated fingerprint, and its spectrum is what is read.
-        return TrainingPlan(
-            epochs=epochs, batch=_BATCHES[budget], lr=_RATES[self.head][budget], precision="fp32"
-        )
+        return TrainingPlan(epochs=epochs, batch=_BATCHES[budget], lr=rate, precision="fp32")
 
     def _fit_attribution(
         self, plan: TrainingPlan, train: ImageSet, validation: ImageSet, context: FitContext
