@@ -86,10 +86,11 @@ def write_run(
     prefix: str = "t",
     shortcut: float | None = None,
     limits: dict[str, Any] | None = None,
+    sources: int = len(SOURCES),
 ) -> Path:
     """Write the folder of one run and return its record's path."""
     folder.mkdir(parents=True, exist_ok=True)
-    evidence = planted_evidence(skill, seed + 1000 * (fold or 0), prefix)
+    evidence = planted_evidence(skill, seed + 1000 * (fold or 0), prefix, sources)
     record = Record(
         job="0" * 16,
         status=status,  # type: ignore[arg-type]
@@ -104,7 +105,7 @@ def write_run(
             image_size=(16, 16), reference=50,
             sources=[
                 SourceEntry(name=n, family=f, architecture=n, train=40, validation=8, test=TEST)
-                for n, f in SOURCES
+                for n, f in SOURCES[:sources]
             ],
             shortcut=shortcut,
         ),

@@ -259,6 +259,13 @@ def test_structure_is_made_from_stored_correlations(root: Path, add: Any) -> Non
     assert "1.000 (p " in line
 
 
+def test_two_generators_have_no_structure_and_no_table_of_dashes(root: Path, add: Any) -> None:
+    add(method="prnu", sources=3)
+    text = make_files(read_leaderboards(root))["structure.md"]
+    assert "2 generators are too few for a tree to follow anything." in text
+    assert "cophenetic |" not in text
+
+
 def test_hostile_names_are_shown_and_obeyed_nowhere(root: Path, add: Any) -> None:
     name = "<script>alert(1)</script>|[x](javascript:alert(1))"
     path = add(

@@ -19,6 +19,7 @@ from fpbench.runs.structure import FAMILY
 TRANSFER_TABLES = ("manifpt-4",)
 STRUCTURE_TABLES = ("manifpt-5",)
 
+_DASH = "–"
 _MOST = 8  # methods a section on the structure board: permutation tests take their time
 
 
@@ -210,6 +211,10 @@ def structure_board(boards: Sequence[Board], published: Published) -> str:
                     rows.append(_aligned_row(row, structure, aligned(structure, design)))
             if rows:
                 measured += [f"## {escape(board.name)}, {section.title.lower()}", ""]
+            if rows and all(cell == _DASH for row in rows for cell in row[1:]):
+                count = sum(source.family != "Real" for source in board.dataset.sources)
+                measured += [f"{count} generators are too few for a tree to follow anything.", ""]
+            elif rows:
                 measured += table(["method", "cophenetic", *map(escape, design)], rows)
                 if set(design) == {FAMILY}:
                     measured += ["Design choices of these sources are not known here.", ""]
@@ -221,14 +226,14 @@ def structure_board(boards: Sequence[Board], published: Published) -> str:
 
 def _aligned_row(row: Row, structure: Structure, found: Sequence[Alignment]) -> list[str]:
     cophenetic = structure.hierarchy.cophenetic
-    shown = "–" if cophenetic is None else c.number(cophenetic)
+    shown = _DASH if cophenetic is None else c.number(cophenetic)
     return [f"**{escape(row.label)}**", shown, *(alignment_text(item) for item in found)]
 
 
 def alignment_text(alignment: Alignment) -> str:
     """One cell: AMI, p-value, and p-value within families; a dash where nothing can align."""
     if alignment.ami is None or alignment.p_holm is None:
-        return "–"
+        return _DASH
     text = f"{c.number(alignment.ami)} (p {c.number(alignment.p_holm)}"
     if alignment.p_within_family_holm is not None:
         text += f", within {c.number(alignment.p_within_family_holm)}"
