@@ -245,12 +245,25 @@ def tell_ranks(boards: Sequence[Board]) -> None:
         )
 
 
+def apart(
+    labels: Sequence[tuple[float, float, str]], width: float = 0.24, height: float = 0.026
+) -> list[tuple[float, float, str]]:
+    """Labels (x, y, text), moved down where one would lie on another."""
+    placed: list[tuple[float, float, str]] = []
+    for x, y, text in sorted(labels, key=lambda label: -label[1]):
+        while any(abs(x - a) < width and abs(y - b) < height for a, b, _ in placed):
+            y -= height / 4
+        placed.append((x, y, text))
+    return placed
+
+
 def draw_bags(boards: Sequence[Board]) -> None:
     """Accuracy of single images and of bags of 10, one line a row."""
     with written_figure(HERE / "findings-bags.png", 10, 5.2) as figure:
         panels = figure.subplots(1, len(boards), sharey=True)
         for axes, board in zip(np.atleast_1d(panels), boards, strict=True):
             section = section_of(board)
+            labels: list[tuple[float, float, str]] = []
             for row in () if section is None else section.rows:
                 one, ten = measured(row, "accuracy"), measured(row, "accuracy_bag10")
                 if one is None or ten is None:
@@ -261,14 +274,14 @@ def draw_bags(boards: Sequence[Board]) -> None:
                     color="tab:red" if sets else "tab:blue", markersize=6 if sets else 4,
                 )  # fmt: skip
                 crowded = (ten.value or 0) > 0.94 and not sets  # at the top, where all are alike
-                axes.annotate(
-                    "" if crowded else row.label, (one.value or 0, ten.value or 0), fontsize=6.5,
-                    xytext=(4, -3), textcoords="offset points",
-                )  # fmt: skip
+                if not crowded:
+                    labels.append((one.value or 0, ten.value or 0, row.label))
                 click.echo(
                     f"{board.name:12s} {row.label:28s} single {one.value:.3f}, bags of 10 "
                     f"{ten.value:.3f} [{ten.ci_low:.3f}, {ten.ci_high:.3f}]"
                 )
+            for x, y, label in apart(labels):
+                axes.annotate(label, (x + 0.012, y - 0.006), fontsize=6.5)
             axes.plot([0, 1], [0, 1], color="lightgrey", linewidth=1)
             axes.set_xlabel("accuracy, single images")
             axes.set_title(board.name, fontsize=10)
