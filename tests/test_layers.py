@@ -13,10 +13,13 @@ import fpbench_methods
 
 LAYERS = (
     {"cli", "__main__"},
-    {"leaderboard", "runs"},
+    {"leaderboard", "attribution"},
+    {"runs"},
     {"conformance", "datasets", "zoo", "plots", "registry"},
+    {"scores"},
     {"metrics", "compute"},
-    {"method", "images", "errors", "__init__"},
+    {"method", "images"},
+    {"errors", "files", "documents", "__init__"},
 )
 """Rooms of fpbench from top to bottom; a room imports its own layer and those below."""
 
