@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from functools import cache
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
+from typing import Any
 
 from fpbench.errors import BadInput, suggest
 from fpbench.method import Method, MethodCard
@@ -169,3 +170,43 @@ def card_folders() -> dict[str, Path]:
                 if (folder / "recipe.yaml").is_file():
                     folders[folder.name] = folder
     return folders
+
+
+def plugin_names(group: str) -> list[str]:
+    """Entry-point names of all plugins of a group, sorted, whether they can be imported or not."""
+    return sorted({entry.name for entry in entry_points(group=group)})
+
+
+def plugin_class(group: str, name: str, base: type, what: str) -> Any:
+    """The class that is registered under `name` in an entry-point group.
+
+    Args:
+        group: E.g. ``fpbench.protocols``.
+        name: Entry-point name.
+        base: What it must be a subclass of.
+        what: What it is, for messages.
+
+    Raises:
+        BadInput: If there is none of that name, two packages claim it, it cannot be imported, or
+            it is something else.
+    """
+    entries = {(_origin(e), e.value): e for e in entry_points(group=group) if e.name == name}
+    if not entries:
+        raise BadInput(f"There is no {what} {name!r}. {suggest(name, plugin_names(group))}")
+    if len(entries) > 1:
+        origins = " and ".join(sorted(origin for origin, _ in entries))
+        raise BadInput(f"The {what} {name!r} is registered by {origins}; uninstall one of them.")
+    (entry,) = entries.values()
+    told = f"The {what} {name!r} of {_origin(entry)}"
+    try:
+        loaded = entry.load()
+    # A stranger's module can raise anything while it is imported; that is its failure, not ours.
+    except (Exception, SystemExit) as error:
+        raise BadInput(
+            f"{told} cannot be imported from {entry.value}: {type(error).__name__}: {error}"
+        ) from error
+    if not (isinstance(loaded, type) and issubclass(loaded, base)):
+        raise BadInput(
+            f"{told}: {entry.value} is not a subclass of {base.__module__}.{base.__qualname__}."
+        )
+    return loaded

@@ -3,9 +3,16 @@
 from __future__ import annotations
 
 import math
-from typing import Any
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
 
 import click
+
+_Command = TypeVar("_Command", bound=Callable[..., Any])
+
+MOST_SEEDS = 1000
+"""More seeds than anybody runs; a slip of the keyboard must not plan millions of jobs."""
 
 
 class FiniteRange(click.FloatRange):
@@ -25,7 +32,85 @@ class FiniteRange(click.FloatRange):
         return found
 
 
-time_limit_option = click.option(
-    "--time-limit", type=FiniteRange(0, min_open=True), metavar="MINUTES",
-    help="Decline a job whose method takes longer than this.",
+def _together(*options: Callable[[Any], Any]) -> Callable[[_Command], _Command]:
+    """Several options as one decorator, in the order in which ``--help`` lists them."""
+
+    def decorate(command: _Command) -> _Command:
+        for option in reversed(options):
+            command = option(command)
+        return command
+
+    return decorate
+
+
+def _engine(
+    ctx: click.Context, parameter: click.Parameter, values: tuple[str, ...]
+) -> dict[str, str]:
+    found = {}
+    for value in values:
+        key, equals, setting = value.partition("=")
+        if not equals or not key.strip():
+            raise click.BadParameter(f"{value!r} is not of the form key=value.")
+        found[key.strip()] = setting
+    return found
+
+
+methods_option = click.option(
+    "--method", "methods", multiple=True, required=True, metavar="NAME[:VARIANT]",
+    help="A method, or 'all'; may be repeated.",
 )  # fmt: skip
+
+configuration_options = _together(
+    click.option("--budget", type=click.Choice(["smoke", "small", "full"]), default="small",
+                 show_default=True, help="Training length."),
+    click.option("--set", "settings", multiple=True, metavar="KEY=VALUE",
+                 help="A parameter of the method; may be repeated."),
+)  # fmt: skip
+"""What a method is configured by, besides its name."""
+
+offline_option = click.option("--offline", is_flag=True, help="Never ask the Hub.")
+
+running_options = _together(
+    click.option("--out", type=click.Path(path_type=Path), default=Path("runs"), show_default=True,
+                 help="Folder for records, predictions and figures."),
+    click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:N."),
+    click.option("--executor", default="local", show_default=True, metavar="NAME",
+                 help="What runs the jobs: local, processes, slurm, ray."),
+    click.option("--workers", type=click.IntRange(1, 10_000), default=None, metavar="N",
+                 help="Jobs at the same time, for executors that run several."),
+    click.option("--threads", type=click.IntRange(1, 1024), default=None, metavar="N",
+                 help="Threads of each job; noted in the record, as training depends on it."),
+    click.option("--engine", multiple=True, metavar="KEY=VALUE", callback=_engine,
+                 help="A setting of the executor's engine, e.g. partition=gpu for Slurm; may be "
+                 "repeated."),
+    click.option("--time-limit", type=FiniteRange(0, min_open=True), metavar="MINUTES",
+                 help="Decline a job whose method takes longer than this."),
+    offline_option,
+    click.option("--json", "as_json", is_flag=True,
+                 help="Print one JSON document of all records."),
+)  # fmt: skip
+"""How and where jobs run."""
+
+
+def seeds_option(default: int) -> Callable[[_Command], _Command]:
+    """``--seeds``, with a command's own default."""
+    return click.option(
+        "--seeds", default=default, show_default=True, type=click.IntRange(1, MOST_SEEDS),
+        help="Number of seeds: 0, 1, ...",
+    )  # fmt: skip
+
+
+def names_in_list(
+    ctx: click.Context, parameter: click.Parameter, value: str | None
+) -> tuple[str, ...] | None:
+    """Names written as ``NAME,NAME``; None where the option was not given.
+
+    Raises:
+        click.BadParameter: If the option was given and names nothing.
+    """
+    if value is None:
+        return None
+    names = tuple(name.strip() for name in value.split(",") if name.strip())
+    if not names:
+        raise click.BadParameter(f"{value!r} names nothing.")
+    return names

@@ -8,8 +8,6 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from fpbench.runs.record import ScoreEntry
-
 _WIDTH = 120
 
 
@@ -27,10 +25,3 @@ def number(value: float | None) -> str:
     ('0.123', '0.000', '')
     """
     return "" if value is None else f"{round(value, 3) + 0.0:.3f}"
-
-
-def interval(score: ScoreEntry) -> str:
-    """Both ends of a 95 % interval, empty where there is none."""
-    if score.ci_low is None or score.ci_high is None:
-        return ""
-    return f"{number(score.ci_low)} - {number(score.ci_high)}"

@@ -14,6 +14,7 @@ from fpbench.metrics.score import Floats, Ids, Integers, NotComputable, Score, c
 
 NEIGHBOURS = 10
 _CHUNK = 512  # rows of the distance matrix held at once
+_COLUMNS = 2048  # of embeddings held as float64 at once
 
 
 def neighbour_purity(features: ArrayLike, labels: ArrayLike, k: int = NEIGHBOURS) -> Floats:
@@ -89,6 +90,32 @@ def silhouettes(features: ArrayLike, labels: ArrayLike) -> Floats:
         value = np.divide(nearest - own, larger, out=np.zeros(len(part)), where=larger > 0)
         result[start : start + len(part)] = np.where(counts[part] > 1, value, 0.0)
     return result
+
+
+def isometric(rows: NDArray[np.floating]) -> Floats:
+    """Points at the same distances from each other in at most N dimensions.
+
+    From the eigenvectors of the inner products of the centred rows, ``(X Xᵀ) = U Λ Uᵀ``, the
+    points are ``U Λ^½`` (classical scaling, Torgerson 1952).
+
+    Args:
+        rows: Shape (N, D), D much larger than N.
+
+    Returns:
+        float64 of shape (N, N).
+
+    >>> points = isometric(np.eye(3, 1000))
+    >>> round(float(np.linalg.norm(points[0] - points[1]) ** 2), 6)
+    2.0
+    """
+    inner = np.zeros((len(rows), len(rows)))
+    for start in range(0, rows.shape[1], _COLUMNS):
+        part = rows[:, start : start + _COLUMNS].astype(np.float64)
+        part -= part.mean(axis=0)
+        inner += part @ part.T
+    values, vectors = np.linalg.eigh(inner)
+    points: Floats = vectors * np.sqrt(np.maximum(values, 0.0))
+    return points
 
 
 def purity_shares(features: ArrayLike, labels: ArrayLike, k: int = NEIGHBOURS) -> Floats:

@@ -10,21 +10,25 @@ from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from fpbench import registry
 from fpbench.datasets.load import GMDataset
-from fpbench.errors import BadInput
-from fpbench.method import BUDGETS, Budget, Method
-from fpbench.metrics.bags import accuracy_bag_score, accuracy_of_bags_score
+from fpbench.documents import Document
+from fpbench.errors import BadInput, suggest
+from fpbench.files import write_text, writing_file
+from fpbench.method import BUDGETS, Budget
 from fpbench.metrics.score import Score
 from fpbench.metrics.statistics import combine_seeds
 from fpbench.runs import fingerprintbags
-from fpbench.runs.artifacts import read_evidence
-from fpbench.runs.job import JobSpec
-from fpbench.runs.plan import make_plan
+from fpbench.runs.job import CLOSED_SET, Job, Limits
+from fpbench.runs.plan import make_plan, one_side
+from fpbench.runs.plugins import protocol_named
 from fpbench.runs.record import Record
+from fpbench.runs.rescoring import evidence_of, scoring_settings
 from fpbench.runs.store import Store
+from fpbench.scores.bags import bag_accuracy
+from fpbench.scores.catalogue import bounds
 
 SCHEMA_VERSION = 1
 
@@ -44,7 +48,6 @@ _LEAST_IMAGES = {"train-images": 10, "reference-size": 50}
 BAG_ACCURACY = "accuracy_bag"
 """Key of the score of bags in an ablation of their size."""
 
-_SHARES = ("accuracy", "auc", "probe_accuracy", "purity", "shared_", "family", "disjoint")
 _USUAL_SCORES = {
     "bag-size": (BAG_ACCURACY,),
     "bags-per-source": ("decorrelation_margin", fingerprintbags.ACCURACY),
@@ -63,13 +66,11 @@ class Point:
     """
 
     value: Value
-    jobs: tuple[JobSpec, ...]
+    jobs: tuple[Job, ...]
 
 
-class AblationRow(BaseModel):
+class AblationRow(Document):
     """One score at one value of what is varied, over all seeds."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     value: int | str = Field(description="Value of what is varied.")
     score: str = Field(description="Key of the score.")
@@ -88,10 +89,8 @@ class AblationRow(BaseModel):
     jobs: list[str] = Field(description="Jobs that it was read from.")
 
 
-class Ablation(BaseModel):
+class Ablation(Document):
     """A whole ablation."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     schema_version: int = Field(default=SCHEMA_VERSION, description="Version of this format.")
     method: str = Field(description="Method and variant.")
@@ -146,6 +145,22 @@ def usual_scores(varied: Varied) -> tuple[str, ...]:
     return _USUAL_SCORES.get(varied, ("accuracy",))
 
 
+def check_scores(varied: Varied, keys: Sequence[str]) -> None:
+    """Check the keys asked for, before any job runs.
+
+    Raises:
+        BadInput: If one is no score that the ablation can follow, with those that it can.
+    """
+    known: tuple[str, ...] = _USUAL_SCORES["bag-size"]
+    if varied == "bags-per-source":
+        known = fingerprintbags.SCORES
+    elif varied != "bag-size":
+        known = tuple(score.key for score in protocol_named(CLOSED_SET).definitions)
+    for key in keys:
+        if key not in known:
+            raise BadInput(f"--vary {varied} has no score {key!r}. {suggest(key, known)}")
+
+
 def parse_values(varied: Varied, text: str) -> tuple[Value, ...]:
     """Values written as ``1,5,10``, in ascending order, each once.
 
@@ -156,12 +171,12 @@ def parse_values(varied: Varied, text: str) -> tuple[Value, ...]:
     ((1, 10), ('smoke', 'small'))
     """
     words = [word.strip() for word in text.split(",") if word.strip()]
-    if varied == "budget":
+    if varied == "budget" and words:
         for word in words:
             if word not in BUDGETS:
                 raise BadInput(f"{word!r} is no budget; use {', '.join(BUDGETS)}.")
         return tuple(budget for budget in BUDGETS if budget in words)
-    if not words or not all(word.isdecimal() and int(word) > 0 for word in words):
+    if not words or not all(w.isdecimal() and len(w) < 8 and int(w) > 0 for w in words):
         raise BadInput(f"--values {text!r} must be positive integers such as 1,5,10.")
     return tuple(sorted({int(word) for word in words}))
 
@@ -204,16 +219,25 @@ def plan_ablation(
         known = ", ".join(cls.parameters()) or "none"
         raise BadInput(f"Method {base!r} has no parameter 'k' to vary; its parameters: {known}.")
 
-    def jobs(length: Budget = budget, **more: Any) -> tuple[JobSpec, ...]:
-        identities = {location: dataset.identity}
+    side = one_side(location, dataset.identity)
+
+    def jobs(length: Budget = budget, limits: Limits | None = None, **more: Any) -> tuple[Job, ...]:
         chosen = {**(params or {}), **more}
-        return tuple(make_plan([method], identities, seeds=seeds, budget=length, params=chosen))
+        return tuple(
+            make_plan(
+                [method],
+                [(side, side)],
+                seeds=seeds,
+                budget=length,
+                params=chosen,
+                limits=limits,
+            )
+        )
 
     if varied == "bag-size":
-        shared = jobs()
-        if cls.implements("predict_proba_bags"):
-            sizes = tuple(int(value) for value in values)
-            shared = tuple(replace(spec, bag_sizes=sizes) for spec in shared)
+        sizes = tuple(int(value) for value in values)
+        judges = cls.implements("predict_proba_bags")
+        shared = jobs(limits=Limits(bag_sizes=sizes) if judges else None)
         return [Point(value, shared) for value in values]
     if varied == "bags-per-source":
         fewest = available_images("train-images", dataset)
@@ -223,10 +247,7 @@ def plan_ablation(
                 f"{dataset.identity.name}; there are {fewest} of a source."
             )
         numbers = tuple(int(value) for value in values)
-        shared = tuple(
-            replace(spec, fingerprint_bags=numbers, fingerprint_bag_size=bag_size)
-            for spec in jobs()
-        )
+        shared = jobs(limits=Limits(fingerprint_bags=numbers, fingerprint_bag_size=bag_size))
         return [Point(value, shared) for value in values]
     if varied == "k":
         return [Point(value, jobs(k=value)) for value in values]
@@ -241,13 +262,12 @@ def plan_ablation(
                 f"{available}."
             )
         limit = None if int(value) == available else int(value)
-        limited = tuple(
-            replace(spec, train_images=limit)
+        limits = (
+            Limits(train_images=limit)
             if varied == "train-images"
-            else replace(spec, reference_images=limit)
-            for spec in jobs()
+            else Limits(reference_images=limit)
         )
-        points.append(Point(value, limited))
+        points.append(Point(value, jobs(limits=limits)))
     return points
 
 
@@ -279,7 +299,7 @@ def collect_ablation(
         images, parts = None, []
         for spec in point.jobs:
             if varied == "bag-size":
-                parts.append({BAG_ACCURACY: _of_bags(spec, int(point.value), store)})
+                parts.append({BAG_ACCURACY: _of_bags(records[spec.key], int(point.value), store)})
             elif varied == "bags-per-source":
                 of_bags = fingerprintbags.read_fingerprint_bags(
                     store.folder(spec), int(point.value)
@@ -287,7 +307,7 @@ def collect_ablation(
                 images = min(of_bags.images, images or of_bags.images)
                 parts.append(fingerprintbags.fingerprint_scores(of_bags, spec.seed))
             else:
-                parts.append(_recorded(records[spec.key]))
+                parts.append(records[spec.key].score_values)
         for key in scores:
             found = [_chosen(part, key) for part in parts]
             both = over_seeds(key, found)
@@ -316,7 +336,7 @@ def over_seeds(key: str, scores: Sequence[Score]) -> Score:
     seeds share the test images, the mean of the runs' own ends holds too, and the wider counts.
 
     Args:
-        key: Key of the score; shares and areas lie in [0, 1].
+        key: Key of the score, for its range.
         scores: One a seed.
 
     >>> sure = Score(1.0, 0.9, 1.0, 50, 0.25)
@@ -329,9 +349,8 @@ def over_seeds(key: str, scores: Sequence[Score]) -> Score:
         return both
     low = min(both.ci_low, float(np.mean([s.ci_low for s in scores if s.ci_low is not None])))
     high = max(both.ci_high, float(np.mean([s.ci_high for s in scores if s.ci_high is not None])))
-    if key.startswith(_SHARES):
-        low, high = max(0.0, low), min(1.0, high)
-    return replace(both, ci_low=low, ci_high=high)
+    least, most = bounds(key)
+    return replace(both, ci_low=max(least, low), ci_high=min(most, high))
 
 
 def write_ablation(folder: Path, ablation: Ablation) -> tuple[Path, Path, Path]:
@@ -342,7 +361,6 @@ def write_ablation(folder: Path, ablation: Ablation) -> tuple[Path, Path, Path]:
     """
     from fpbench.plots.curve import Curve, plot_curves
 
-    folder.mkdir(parents=True, exist_ok=True)
     table = io.StringIO()
     names = [name for name in AblationRow.model_fields if name != "jobs"]
     writer = csv.DictWriter(table, names, extrasaction="ignore", lineterminator="\n")
@@ -358,18 +376,15 @@ def write_ablation(folder: Path, ablation: Ablation) -> tuple[Path, Path, Path]:
             [row.ci_high for row in rows],
             [row.chance for row in rows],
         )
-    document = ablation.model_dump_json(indent=2) + "\n"
+    document = ablation.json_text()
     paths = folder / "ablation.json", folder / "ablation.csv", folder / "curve.png"
-    for path, text in ((paths[0], document), (paths[1], table.getvalue())):
-        partial = path.with_name(f".partial-{path.name}")
-        partial.write_text(text, encoding="utf-8")
-        partial.replace(path)
-    partial = paths[2].with_name(f".partial-{paths[2].name}")
-    plot_curves(
-        partial, curves, f"{ablation.method} on {ablation.dataset}, 95 % intervals",
-        ablation.varied, "score",
-    )  # fmt: skip
-    partial.replace(paths[2])
+    write_text(paths[0], document)
+    write_text(paths[1], table.getvalue())
+    with writing_file(paths[2]) as path:
+        plot_curves(
+            path, curves, f"{ablation.method} on {ablation.dataset}, 95 % intervals",
+            ablation.varied, "score",
+        )  # fmt: skip
     return paths
 
 
@@ -379,7 +394,7 @@ def ablation_folder(store: Store, points: Sequence[Point], varied: Varied) -> Pa
     name = f"{spec.method}-{spec.variant}-{varied}"
     if varied != "budget" and spec.budget != "small":
         name += f"-{spec.budget}"
-    size = spec.fingerprint_bag_size
+    size = spec.limits.fingerprint_bag_size
     if size is not None and size != fingerprintbags.BAG_SIZE:
         name += f"-of-{size}"
     return store.root / "ablations" / store.folder(spec).parents[1].name / name
@@ -389,33 +404,14 @@ def _as_budget(value: Value) -> Budget:
     return next(budget for budget in BUDGETS if budget == value)
 
 
-def _recorded(record: Record) -> dict[str, Score]:
-    return {
-        key: Score(entry.value, entry.ci_low, entry.ci_high, entry.n, entry.chance, entry.reason)
-        for key, entry in record.scores.items()
-    }
-
-
 def _chosen(scores: Mapping[str, Score], key: str) -> Score:
     if key not in scores:
         raise BadInput(f"There is no score {key!r}; there are {', '.join(scores)}.")
     return scores[key]
 
 
-def _of_bags(spec: JobSpec, size: int, store: Store) -> Score:
+def _of_bags(record: Record, size: int, store: Store) -> Score:
     """Accuracy on bags of one size, by the method's own judgement where it makes one."""
-    evidence = read_evidence(store.folder(spec))
-    record = store.find(spec)
-    assert record is not None  # noqa: S101  (checked by the caller)
-    real = next((k for k, s in enumerate(record.dataset.sources) if s.family == "Real"), None)
-    own = next((bag for bag in evidence.bags if bag.size == size), None)
-    cls: type[Method] = registry.method_class(spec.method)
-    if own is None and not cls.implements("predict_proba_bags"):
-        return accuracy_bag_score(
-            evidence.labels, evidence.proba, size, real, seed=spec.seed, ids=evidence.ids
-        )
-    if own is None:
-        return Score.missing(f"No source has {size} test images.", n=len(evidence.labels))
-    return accuracy_of_bags_score(
-        evidence.labels, own.members, own.proba, real, seed=spec.seed, ids=evidence.ids
-    )
+    evidence, labels = evidence_of(record, store.folder(record.job))
+    judges = registry.method_class(record.job.method).implements("predict_proba_bags")
+    return bag_accuracy(evidence, labels, scoring_settings(record), size, judges_bags=judges)

@@ -39,11 +39,14 @@ def _git(folder: Path, *arguments: str) -> str | None:
     return done.stdout.strip()
 
 
-def describe_environment() -> EnvironmentEntry:
+def describe_environment(executor: str | None = None) -> EnvironmentEntry:
     """Versions of fpbench and of what it stands on, the machine, and the commit if any.
 
     The commit is that of fpbench's own checkout; from an installed wheel it is null, even when
     the wheel lies inside somebody else's repository.
+
+    Args:
+        executor: What runs the job.
     """
     packages = {"fpbench": fpbench.__version__}
     for name in _PACKAGES:
@@ -64,6 +67,7 @@ def describe_environment() -> EnvironmentEntry:
         if hasattr(os, "sched_getaffinity")
         else os.cpu_count() or 1,
         threads=sys.modules["torch"].get_num_threads() if "torch" in sys.modules else None,
+        executor=executor,
         packages=packages,
         git_commit=commit,
         git_dirty=None if commit is None or status is None else bool(status),

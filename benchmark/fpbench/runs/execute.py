@@ -1,54 +1,73 @@
-"""Runs one job: spec in, folder with record, predictions and figures out."""
+"""Runs one job: job in, folder with record, predictions and figures out."""
 
 from __future__ import annotations
 
 import time
+import traceback
+from contextlib import nullcontext
+from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import lru_cache, partial
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-import numpy as np
-
 from fpbench import registry
-from fpbench.compute.device import seed_everything
-from fpbench.datasets.load import GMDataset
+from fpbench.compute.device import device_name, peak_memory_bytes, pick_device, seed_everything
+from fpbench.compute.threads import limited_threads
+from fpbench.datasets.load import GMDataset, load
+from fpbench.errors import BadInput
 from fpbench.method import FitContext, Method, MethodDeclined, Progress
-from fpbench.runs.artifacts import write_embeddings, write_evidence
-from fpbench.runs.attempt import (
-    cost_entry,
-    keep_traceback,
-    load_once,
-    make_context,
-    method_entry,
-    sentence_of,
-)
 from fpbench.runs.environment import describe_environment
-from fpbench.runs.figures import draw_figures
-from fpbench.runs.fingerprintbags import BAG_SIZE, gather_fingerprint_bags, write_fingerprint_bags
-from fpbench.runs.folds import Splits, limit_splits, splits_of
-from fpbench.runs.job import JobSpec
-from fpbench.runs.outcome import BAG_SIZES, build_method, run_method
-from fpbench.runs.record import DatasetEntry, ProtocolEntry, Record, SourceEntry
-from fpbench.runs.scoring import (
-    Protocol,
-    compute_scores,
-    gather_evidence,
-    make_protocol,
-    score_entries,
+from fpbench.runs.evidence import write_evidence
+from fpbench.runs.job import Job, Side
+from fpbench.runs.judge import build_method, fit, sentence_of
+from fpbench.runs.options import JobOptions
+from fpbench.runs.plugins import protocol_named
+from fpbench.runs.protocols.base import Finished, Prepared, Protocol
+from fpbench.runs.record import (
+    RECORD_FILE,
+    CostEntry,
+    MethodEntry,
+    Record,
+    ScoreEntry,
+    SetupEntry,
+    Status,
 )
-from fpbench.runs.store import RECORD_FILE, Store
-from fpbench.runs.structure import describe_structure, write_structure
+from fpbench.runs.store import Store
 from fpbench.runs.timelimit import limited
+from fpbench.scores.evidence import Outcome
+from fpbench.scores.family import ScoreFamily, chosen_families, compute_scores, gather_evidence
+
+TRACEBACK_FILE = "traceback.txt"
+FIGURES = "figures"
+
+
+@lru_cache(maxsize=2)
+def load_once(reference: str, content_hash: str, offline: bool) -> GMDataset:
+    """Load a dataset once for the jobs of a plan, which come dataset by dataset.
+
+    Raises:
+        BadInput: If it cannot be loaded, or its content is no longer that of the plan.
+    """
+    dataset = load(reference, offline=offline)
+    if dataset.identity.content_hash != content_hash:
+        raise BadInput(
+            f"The dataset {reference} changed while the plan was running; start it again."
+        )
+    return dataset
+
+
+def load_side(side: Side, *, offline: bool = False) -> GMDataset:
+    """Load one side of a job.
+
+    Raises:
+        BadInput: As `load_once`.
+    """
+    return load_once(side.reference, side.content_hash, offline)
 
 
 def execute(
-    spec: JobSpec,
-    store: Store,
-    *,
-    device: str = "auto",
-    progress: Progress | None = None,
-    figures: bool = True,
-    offline: bool = False,
-    time_limit: float | None = None,
+    job: Job, store: Store, options: JobOptions | None = None, progress: Progress | None = None
 ) -> Record:
     """Run one job and write its folder.
 
@@ -56,190 +75,153 @@ def execute(
     never in an exception, so that other jobs go on. KeyboardInterrupt leaves no folder.
 
     Args:
-        spec: The job.
+        job: The job.
         store: Where its folder goes.
-        device: ``auto``, ``cpu``, ``cuda`` or ``cuda:N``.
+        options: How to run it; the defaults where None.
         progress: Progress callback.
-        figures: Whether to draw figures.
-        offline: Whether to keep from asking the Hub for the dataset.
-        time_limit: Minutes that the method may take (see `TimeLimit`), or None. A job that
-            takes longer is declined; what it scores does not depend on the limit.
 
     Raises:
-        BadInput: If the dataset cannot be loaded, the device is not there, or the store cannot
-            be written to.
+        BadInput: If a dataset cannot be loaded or prepared, the device is not there, or the
+            store cannot be written to.
     """
-    started = time.perf_counter()
-    context = make_context(spec, device, progress)
-    dataset = load_once(spec.location or spec.dataset, spec.content_hash, offline)
-    splits = limit_splits(
-        splits_of(dataset, spec.fold, spec.folds),
-        spec.train_images,
-        spec.reference_images,
-        spec.seed,
-    )
-    cls = registry.method_class(spec.method)
-    with store.writing(spec) as folder:
-        try:
-            record = _run(spec, cls, dataset, splits, context, folder, started, figures, time_limit)
-        except MethodDeclined as declined:
-            record = _unfinished(spec, cls, dataset, splits, "declined", str(declined))
-        # Whatever a plugin raises is the failure of its own job; the traceback is kept beside it.
-        except Exception as error:
-            keep_traceback(folder)
-            record = _unfinished(spec, cls, dataset, splits, "failed", sentence_of(error))
-        text = record.model_dump_json(indent=2) + "\n"
-        (folder / RECORD_FILE).write_text(text, encoding="utf-8")
+    chosen = options or JobOptions()
+    threads = nullcontext() if chosen.threads is None else limited_threads(chosen.threads)
+    with threads:
+        return _Attempt.begin(job, chosen, progress).run(store)
+
+
+@dataclass(frozen=True)
+class _Attempt:
+    """One job on its way, with all that its record will say whatever comes of it."""
+
+    job: Job
+    options: JobOptions
+    protocol: Protocol
+    families: tuple[ScoreFamily, ...]
+    cls: type[Method]
+    prepared: Prepared
+    context: FitContext
+    started: float
+
+    @classmethod
+    def begin(cls, job: Job, options: JobOptions, progress: Progress | None) -> _Attempt:
+        started = time.perf_counter()
+        device = pick_device(options.device)
+        context = FitContext(seed=job.seed, budget=job.budget, device=device)
+        if progress is not None:
+            context = FitContext(seed=job.seed, budget=job.budget, device=device, progress=progress)
+        protocol = protocol_named(job.protocol)
+        families = chosen_families(protocol.families, options.scores)
+        prepared = protocol.prepare(job, partial(load_side, offline=options.offline))
+        method = registry.method_class(job.method)
+        return cls(job, options, protocol, families, method, prepared, context, started)
+
+    def run(self, store: Store) -> Record:
+        """Judge, score and write; whatever a plugin raises is the failure of its own job."""
+        with store.writing(self.job) as folder:
+            try:
+                record = self._judged(folder)
+            except MethodDeclined as declined:
+                record = self._record("declined", str(declined))
+            except (Exception, SystemExit) as error:
+                (folder / TRACEBACK_FILE).write_text(traceback.format_exc(), encoding="utf-8")
+                record = self._record("failed", sentence_of(error))
+            (folder / RECORD_FILE).write_text(record.json_text(), encoding="utf-8")
+        return record
+
+    def _judged(self, folder: Path) -> Record:
+        job, prepared = self.job, self.prepared
+        self.protocol.check(self.cls, job, prepared)
+        seed_everything(job.seed)
+        method = build_method(self.cls, job.variant, job.params)
+        context = limited(self.context, self.options.time_limit)
+        fitted = fit(method, prepared.splits, context, shuffle_labels=job.control != "none")
+        outcome = self.protocol.judge(fitted, prepared, context, job)
+        report = self.context.progress
+        report("score", 0, 2)
+        labels = prepared.labels
+        evidence = gather_evidence(self.families, outcome, labels, prepared.scoring)
+        scores = compute_scores(self.families, evidence, labels, prepared.scoring)
+        report("score", 1, 2)
+        artifacts = write_evidence(folder, evidence, labels)
+        finished = Finished(job, method, prepared, outcome, evidence)
+        artifacts |= self.protocol.write_beside(folder, finished)
+        notes: list[str] = []
+        if self.options.figures:
+            (folder / FIGURES).mkdir()
+            notes = self.protocol.draw(folder / FIGURES, finished)
+        report("score", 2, 2)
+        return self._record("done", None, outcome).model_copy(
+            update={
+                "scores": {key: ScoreEntry.of(score) for key, score in scores.items()},
+                "artifacts": artifacts,
+                "notes": notes,
+            }
+        )
+
+    def _record(self, status: Status, reason: str | None, outcome: Outcome | None = None) -> Record:
+        """What is known of the job, with the time at which it ended."""
+        card, prepared, scoring = self.cls.card, self.prepared, self.prepared.scoring
+        own = self.cls.implements("predict_proba") if outcome is None else outcome.own_classifier
+        every = len(self.families) == len(self.protocol.families)
+        return Record(
+            key=self.job.key,
+            status=status,
+            reason=reason,
+            created=datetime.now(UTC),
+            job=self.job,
+            method=MethodEntry(title=card.title, package=package_of(self.job.method)),
+            train=prepared.train,
+            test=prepared.test,
+            setup=SetupEntry(
+                unit=card.unit,
+                classifier="own" if own else "probe",
+                embedding_dimension=None if outcome is None else outcome.test_embeddings.shape[1],
+                fdr_samples=scoring.fdr_samples or None,
+                fdr_dimensions=scoring.fdr_dimensions if scoring.fdr_samples else None,
+                families=None if every else [family.name for family in self.families],
+                facts=prepared.facts,
+            ),
+            cost=None if outcome is None else self._cost(outcome),
+            environment=describe_environment(self.options.executor),
+        )
+
+    def _cost(self, outcome: Outcome) -> CostEntry:
+        images = len(self.prepared.splits.test)
+        return CostEntry(
+            fit_seconds=outcome.fit_seconds,
+            inference_seconds=outcome.inference_seconds,
+            images_per_second=images / max(outcome.inference_seconds, 1e-9),
+            total_seconds=time.perf_counter() - self.started,
+            peak_memory_bytes=peak_memory_bytes(),
+            parameters=outcome.parameters,
+            device=f"{self.context.device} ({device_name(self.context.device)})",
+        )
+
+
+def package_of(method: str) -> str:
+    """The distribution that registers a method, with its version."""
+    origin = registry.method_origin(method)
+    try:
+        return f"{origin} {version(origin)}"
+    except PackageNotFoundError:
+        return origin
+
+
+def write_failed(job: Job, store: Store, options: JobOptions, reason: str) -> Record:
+    """The record of a job whose process ended without one, written into the store.
+
+    Args:
+        job: The job.
+        store: Where its folder goes.
+        options: How it was run.
+        reason: Why it failed, one sentence.
+
+    Raises:
+        BadInput: As `execute`.
+    """
+    attempt = _Attempt.begin(job, options, None)
+    record = attempt._record("failed", reason)
+    with store.writing(job) as folder:
+        (folder / RECORD_FILE).write_text(record.json_text(), encoding="utf-8")
     return record
-
-
-def _run(
-    spec: JobSpec,
-    cls: type[Method],
-    dataset: GMDataset,
-    splits: Splits,
-    context: FitContext,
-    folder: Path,
-    started: float,
-    figures: bool,
-    time_limit: float | None,
-) -> Record:
-    if min(splits.test.size) < cls.card.min_size:
-        h, w = splits.test.size
-        raise MethodDeclined(
-            f"{spec.method} needs images of at least {cls.card.min_size} pixels a side; "
-            f"these are {h}x{w}."
-        )
-    seed_everything(spec.seed)
-    method = build_method(cls, spec.variant, spec.params)
-    outcome = run_method(
-        method,
-        splits,
-        limited(context, time_limit),
-        shuffle_labels=spec.control == "shuffled-labels",
-        bag_sizes=spec.bag_sizes or BAG_SIZES,
-    )
-    context.progress("score", 0, 2)
-    protocol = make_protocol(dataset, splits, spec.seed)
-    evidence = gather_evidence(outcome, splits, protocol)
-    scores = score_entries(compute_scores(evidence, protocol))
-    context.progress("score", 1, 2)
-    artifacts = write_evidence(folder, evidence)
-    fingerprints = np.stack(
-        [
-            outcome.train_embeddings[splits.train.labels == k].mean(axis=0)
-            for k in range(len(dataset.sources))
-        ]
-    )
-    artifacts["embeddings"] = write_embeddings(folder, outcome.test_embeddings, fingerprints)
-    if spec.fingerprint_bags:
-        size = spec.fingerprint_bag_size or BAG_SIZE
-        found = gather_fingerprint_bags(
-            method, outcome, splits, spec.fingerprint_bags, size, spec.seed
-        )
-        artifacts["fingerprint_bags"] = write_fingerprint_bags(folder, found)
-    structure = describe_structure(evidence, outcome.test_embeddings, dataset.sources, spec.seed)
-    if structure is not None:
-        artifacts["structure"] = write_structure(folder, structure)
-    if figures:
-        (folder / "figures").mkdir()
-        draw_figures(folder / "figures", spec, method, outcome, evidence, splits, structure)
-    context.progress("score", 2, 2)
-    return Record(
-        job=spec.key,
-        status="done",
-        created=datetime.now(UTC),
-        method=method_entry(spec, cls),
-        dataset=_dataset_entry(spec, dataset, splits),
-        protocol=_protocol_entry(
-            spec,
-            cls,
-            protocol,
-            classifier_is_own=outcome.own_classifier,
-            dimension=evidence.dimension,
-        ),
-        scores=scores,
-        cost=cost_entry(outcome, len(splits.test), started, context),
-        environment=describe_environment(),
-        artifacts=artifacts,
-    )
-
-
-def _unfinished(
-    spec: JobSpec,
-    cls: type[Method],
-    dataset: GMDataset,
-    splits: Splits,
-    status: str,
-    reason: str,
-) -> Record:
-    return Record(
-        job=spec.key,
-        status="declined" if status == "declined" else "failed",
-        reason=reason,
-        created=datetime.now(UTC),
-        method=method_entry(spec, cls),
-        dataset=_dataset_entry(spec, dataset, splits),
-        protocol=_protocol_entry(
-            spec,
-            cls,
-            make_protocol(dataset, splits, spec.seed),
-            classifier_is_own=cls.implements("predict_proba"),
-            dimension=None,
-        ),
-        environment=describe_environment(),
-    )
-
-
-def _dataset_entry(spec: JobSpec, dataset: GMDataset, splits: Splits) -> DatasetEntry:
-    counts = [
-        np.bincount(part.labels, minlength=len(dataset.sources))
-        for part in (splits.train, splits.validation, splits.test)
-    ]
-    return DatasetEntry(
-        name=spec.dataset,
-        revision=spec.revision,
-        content_hash=spec.content_hash,
-        image_size=splits.test.size,
-        reference=len(splits.reference),
-        sources=[
-            SourceEntry(
-                name=source.name,
-                family=source.family,
-                architecture=source.architecture,
-                train=int(counts[0][k]),
-                validation=int(counts[1][k]),
-                test=int(counts[2][k]),
-            )
-            for k, source in enumerate(dataset.sources)
-        ],
-        shortcut=dataset.shortcut,
-    )
-
-
-def _protocol_entry(
-    spec: JobSpec,
-    cls: type[Method],
-    protocol: Protocol,
-    *,
-    classifier_is_own: bool,
-    dimension: int | None,
-) -> ProtocolEntry:
-    return ProtocolEntry(
-        budget=spec.budget,
-        seed=spec.seed,
-        fold=spec.fold,
-        folds=spec.folds,
-        unit=cls.card.unit,
-        control=spec.control,
-        classifier="own" if classifier_is_own else "probe",
-        embedding_dimension=dimension,
-        fdr_samples=protocol.fdr_samples,
-        fdr_dimensions=protocol.fdr_dimensions,
-        scoring=spec.scoring,
-        train_images=spec.train_images,
-        reference_images=spec.reference_images,
-        bag_sizes=spec.bag_sizes,
-        fingerprint_bags=spec.fingerprint_bags,
-        fingerprint_bag_size=spec.fingerprint_bag_size,
-    )

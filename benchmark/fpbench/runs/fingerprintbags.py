@@ -23,10 +23,10 @@ from fpbench.metrics.decorrelation import (
     source_fingerprints,
 )
 from fpbench.metrics.score import NotComputable, Score
-from fpbench.runs.artifacts import describe_file
-from fpbench.runs.folds import Splits
-from fpbench.runs.outcome import Outcome, check_embeddings
+from fpbench.runs.judge import check_embeddings
 from fpbench.runs.record import ArtifactEntry
+from fpbench.runs.splits import Splits
+from fpbench.scores.evidence import Labels, Outcome
 
 FINGERPRINT_BAGS = "fingerprint-bags.safetensors"
 BAG_NUMBERS = (1, 5, 10, 25, 50, 100, 200, 300)
@@ -69,7 +69,13 @@ class FingerprintBags:
 
 
 def gather_fingerprint_bags(
-    method: Method, outcome: Outcome, splits: Splits, numbers: Sequence[int], size: int, seed: int
+    method: Method,
+    outcome: Outcome,
+    splits: Splits,
+    labels: Labels,
+    numbers: Sequence[int],
+    size: int,
+    seed: int,
 ) -> list[FingerprintBags]:
     """Correlate test images of generators with fingerprints of several numbers of bags.
 
@@ -81,6 +87,7 @@ def gather_fingerprint_bags(
         method: The fitted method.
         outcome: What it gave.
         splits: Image sets of the job.
+        labels: Who made which test image.
         numbers: Bags of each source.
         size: Images in a bag.
         seed: Seed of the bags.
@@ -89,10 +96,9 @@ def gather_fingerprint_bags(
         BadInput: If a source has fewer training images than a bag holds.
         InvalidOutput: If the method's vectors of bags break its contract.
     """
-    train, test = splits.train, splits.test
-    generators = [k for k, source in enumerate(train.sources) if not source.is_real]
+    train, generators = splits.train, labels.generators
     most = max(numbers)
-    own = np.flatnonzero(np.isin(train.labels, generators))
+    own = np.flatnonzero(labels.made_by_generator(train.labels))
     try:
         drawn = draw_bags(train.labels[own], size, most, np.random.default_rng([seed, 2]))
     except NotComputable as reason:
@@ -105,9 +111,7 @@ def gather_fingerprint_bags(
         )
     else:
         vectors = np.stack([embedded[bag].mean(axis=0) for bag in members])
-    judged = np.isin(test.labels, generators)
-    rows = outcome.test_embeddings[judged]
-    labels = np.searchsorted(generators, test.labels[judged]).astype(np.int64)
+    rows, among = outcome.test_embeddings[labels.generated], labels.among_generators
     by_source = members.reshape(len(generators), most, size)
     of_source = vectors.reshape(len(generators), most, -1)
     found = []
@@ -121,7 +125,7 @@ def gather_fingerprint_bags(
             # Not a number in the file becomes a null score with a reason.
             pass
         distinct = min(len(np.unique(bags[:number])) for bags in by_source)
-        found.append(FingerprintBags(number, size, distinct, correlations, labels, rows.shape[1]))
+        found.append(FingerprintBags(number, size, distinct, correlations, among, rows.shape[1]))
     return found
 
 
@@ -137,7 +141,7 @@ def write_fingerprint_bags(folder: Path, found: Sequence[FingerprintBags]) -> Ar
         )
     path = folder / FINGERPRINT_BAGS
     save_file(arrays, path)
-    return describe_file(path)
+    return ArtifactEntry.of(path)
 
 
 def read_fingerprint_bags(folder: Path, number: int) -> FingerprintBags:

@@ -7,8 +7,9 @@ from dataclasses import asdict
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
+from fpbench.documents import Document
 from fpbench.metrics.imageclusters import align_images, main_axes
 from fpbench.metrics.score import NotComputable
 from fpbench.metrics.statistics import holm
@@ -17,10 +18,8 @@ SOURCE = "source"
 ALGORITHM = "kmeans"
 
 
-class ImageClusterEntry(BaseModel):
+class ImageClusterEntry(Document):
     """Agreement of clusters of single images with their source, or an attribute of it."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     attribute: str = Field(description="`source`, `family`, or a design choice of the generators.")
     algorithm: str = Field(description="How the images were clustered.")

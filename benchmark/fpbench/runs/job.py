@@ -5,8 +5,9 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
-from typing import Any, Literal
+from dataclasses import asdict, dataclass, field, fields, replace
+from pathlib import Path
+from typing import Any, ClassVar, Literal, Self
 
 from fpbench.method import Budget
 
@@ -16,89 +17,209 @@ SCORING_VERSION = 3
 `fpbench rescore` brings finished runs to it.
 """
 
+CLOSED_SET = "closed-set"
+TRANSFER = "transfer"
+
 Control = Literal["none", "shuffled-labels"]
 """A null control trains on shuffled labels, so every honest score must land at chance."""
 
-LIMITS = (
-    "train_images",
-    "reference_images",
-    "bag_sizes",
-    "fingerprint_bags",
-    "fingerprint_bag_size",
-)
-"""Fields of a job that an ablation sets; None in every job that a board may rank."""
+_STRICT = {"extra": "forbid"}
+"""A record, which nests the job, refuses unknown fields in it as anywhere else."""
 
 
 @dataclass(frozen=True)
-class JobSpec:
-    """One job: a method's configuration on one dataset, seed and fold.
-
-    Two jobs with the same spec give the same result; the device and the versions of libraries
-    are recorded beside the result but are not part of the question.
+class Side:
+    """A dataset that a job is trained on or tested on.
 
     Attributes:
-        method: Entry-point name.
-        variant: Name of the variant.
-        params: Constructor arguments set by the user on top of the variant's.
-        method_version: Version on the method's card.
-        dataset: Name of the dataset, of its folder, or its Hub id.
-        revision: Revision of the dataset.
-        content_hash: SHA-256 over the dataset's decoded pixels and labels.
-        budget: Training length.
-        seed: Seed of the method and of every random choice in scoring.
-        fold: Which of `folds` is the test fold, or None for the dataset's own splits.
-        folds: Number of folds, or None.
-        control: Null control, if any.
-        scoring: `SCORING_VERSION` at the time of planning.
-        location: What the dataset is loaded by, where that is not its name.
+        name: Name of the dataset, of its folder, or its Hub id.
+        revision: Revision of its content.
+        content_hash: SHA-256 over its decoded pixels and labels.
+        sources: Names of the generators used, sorted; empty for all. Real is always used.
+        location: What it is loaded by, where that is not its name.
+    """
+
+    name: str
+    revision: str
+    content_hash: str
+    sources: tuple[str, ...] = ()
+    location: str = ""
+
+    __pydantic_config__: ClassVar[dict[str, str]] = _STRICT
+
+    @property
+    def reference(self) -> str:
+        """What it is loaded by."""
+        return self.location or self.name
+
+    @property
+    def title(self) -> str:
+        """E.g. ``gm-mini[dcgan-small]``."""
+        return f"{self.name}[{','.join(self.sources)}]" if self.sources else self.name
+
+    @property
+    def content(self) -> dict[str, Any]:
+        """What a job's key holds of it: a dataset may be renamed or moved, its images may not."""
+        return {
+            "revision": self.revision,
+            "content_hash": self.content_hash,
+            "sources": list(self.sources),
+        }
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What an ablation takes away or varies; nothing in every job that a board may rank.
+
+    Attributes:
         train_images: Training images of each source that the method is given, or None for all.
         reference_images: Reference images that it is given, or None for all.
-        bag_sizes: Sizes of the bags that a method for sets judges, or None for the usual ones.
+        bag_sizes: Sizes of the bags that a set-level classifier judges, or None for the usual
+            ones.
         fingerprint_bags: Numbers of bags of each source that fingerprints are made from beside
             the usual ones, which all training images make, or None.
         fingerprint_bag_size: Images in each of those bags, or None without them.
     """
 
-    method: str
-    variant: str
-    dataset: str
-    revision: str
-    content_hash: str
-    method_version: str
-    params: Mapping[str, Any] = field(default_factory=dict)
-    budget: Budget = "small"
-    seed: int = 0
-    fold: int | None = None
-    folds: int | None = None
-    control: Control = "none"
-    scoring: int = SCORING_VERSION
-    location: str = ""
     train_images: int | None = None
     reference_images: int | None = None
     bag_sizes: tuple[int, ...] | None = None
     fingerprint_bags: tuple[int, ...] | None = None
     fingerprint_bag_size: int | None = None
 
+    __pydantic_config__: ClassVar[dict[str, str]] = _STRICT
+
+    @property
+    def stated(self) -> dict[str, Any]:
+        """The limits that there are, by name."""
+        return {
+            f.name: list(value) if isinstance(value, tuple) else value
+            for f in fields(self)
+            if (value := getattr(self, f.name)) is not None
+        }
+
+    def __str__(self) -> str:
+        shown = (
+            f"{name.replace('_', ' ')}: "
+            f"{', '.join(map(str, value)) if isinstance(value, list) else value}"
+            for name, value in self.stated.items()
+        )
+        return "; ".join(shown)
+
+
+@dataclass(frozen=True)
+class Job:
+    """One job: a method's configuration under a protocol, on one pair of sides, seed and fold.
+
+    Two equal jobs give the same result; the device, the number of threads and the versions of
+    libraries are recorded beside the result but are not part of the question.
+
+    Attributes:
+        method: Entry-point name.
+        variant: Name of the variant.
+        method_version: Version on the method's card.
+        train: What it is trained on.
+        test: What it is tested on; the same side again where nothing is transferred.
+        protocol: Name of the protocol (see `fpbench.runs.protocols`).
+        settings: Of the protocol, e.g. whose reference images a transfer gives.
+        params: Constructor arguments set by the user on top of the variant's.
+        budget: Training length.
+        seed: Seed of the method and of every random choice in scoring.
+        fold: Which of `folds` is the test fold, or None for the dataset's own splits.
+        folds: Number of folds, or None.
+        control: Null control, if any.
+        limits: What is taken away or varied.
+        scoring: `SCORING_VERSION` at the time of planning.
+    """
+
+    method: str
+    variant: str
+    method_version: str
+    train: Side
+    test: Side
+    protocol: str = CLOSED_SET
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    params: Mapping[str, Any] = field(default_factory=dict)
+    budget: Budget = "small"
+    seed: int = 0
+    fold: int | None = None
+    folds: int | None = None
+    control: Control = "none"
+    limits: Limits = field(default_factory=Limits)
+    scoring: int = SCORING_VERSION
+
+    __pydantic_config__: ClassVar[dict[str, str]] = _STRICT
+
     @property
     def key(self) -> str:
-        """The job's name: 16 hexadecimal digits of the SHA-256 of the spec.
+        """The job's name: 16 hexadecimal digits of the SHA-256 of its content.
 
-        The dataset's name and location are left out: its content hash says which images were
+        Names and locations of datasets are left out: the content hash says which images were
         used, and a folder may be renamed or moved.
         """
-        content = asdict(self)
-        del content["dataset"], content["location"]
-        # What is not limited is not part of the question, nor of the keys given before it could be.
-        for limit in LIMITS:
-            if content[limit] is None:
-                del content[limit]
-        text = json.dumps(content, sort_keys=True, separators=(",", ":"))
+        text = json.dumps(self._content(), sort_keys=True, separators=(",", ":"))
         return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+    def _content(self) -> dict[str, Any]:
+        """What the key is made from; of the first two protocols it is written as ever.
+
+        Their jobs were published before there were others, and a published job keeps its name.
+        """
+        run: dict[str, Any] = {
+            "method": self.method,
+            "variant": self.variant,
+            "method_version": self.method_version,
+            "params": dict(self.params),
+            "budget": self.budget,
+            "seed": self.seed,
+            "scoring": self.scoring,
+        }
+        closed = {"fold": self.fold, "folds": self.folds, "control": self.control}
+        closed |= self.limits.stated
+        if self.protocol == CLOSED_SET and not self.settings and self._one_whole_dataset:
+            side = self.test.content
+            del side["sources"]
+            return run | side | closed
+        if self.protocol == TRANSFER and closed == _UNDIVIDED:
+            sides = {"train": self.train.content, "test": self.test.content}
+            return {"kind": TRANSFER, **run, **sides, **self.settings}
+        return {
+            "protocol": self.protocol,
+            "settings": dict(self.settings),
+            **run,
+            **closed,
+            "train": self.train.content,
+            "test": self.test.content,
+        }
+
+    @property
+    def _one_whole_dataset(self) -> bool:
+        return self.train.content == self.test.content and not self.test.sources
+
+    @property
+    def label(self) -> str:
+        """The configuration as it is asked for: ``manifpt:freq k=5``."""
+        settings = "".join(f" {key}={value}" for key, value in sorted(self.params.items()))
+        return f"{self.method}:{self.variant}{settings}"
+
+    @property
+    def place(self) -> str:
+        """Name of the dataset, or ``A-to-B``: where it lies among other jobs."""
+        if self.train == self.test:
+            return self.test.name
+        return f"{Path(self.train.name).name}-to-{Path(self.test.name).name}"
 
     @property
     def title(self) -> str:
         """A line for people, e.g. ``manifpt:rgb on gm-mini, seed 0``."""
-        parts = [f"{self.method}:{self.variant} on {self.dataset}, seed {self.seed}"]
+        where = (
+            f"on {self.test.title}"
+            if self.train == self.test
+            else f"from {self.train.title} to {self.test.title}"
+        )
+        parts = [f"{self.method}:{self.variant} {where}, seed {self.seed}"]
+        if self.protocol not in (CLOSED_SET, TRANSFER):
+            parts.append(self.protocol)
         if self.folds is not None and self.fold is not None:
             parts.append(f"fold {self.fold + 1} of {self.folds}")
         if self.budget != "small":
@@ -107,8 +228,41 @@ class JobSpec:
             parts.append(" ".join(f"{key}={value}" for key, value in sorted(self.params.items())))
         if self.control != "none":
             parts.append(self.control)
-        if self.train_images is not None:
-            parts.append(f"{self.train_images} training images a source")
-        if self.reference_images is not None:
-            parts.append(f"{self.reference_images} reference images")
+        parts += [
+            f"{name} {value}"
+            for name, value in sorted(self.settings.items())
+            if value not in (False, "source")
+        ]
+        if self.limits.train_images is not None:
+            parts.append(f"{self.limits.train_images} training images a source")
+        if self.limits.reference_images is not None:
+            parts.append(f"{self.limits.reference_images} reference images")
         return ", ".join(parts)
+
+    def at(self, location: str) -> Self:
+        """The same job on a dataset that is loaded by another name."""
+        return replace(
+            self,
+            train=replace(self.train, location=location),
+            test=replace(self.test, location=location),
+        )
+
+    def to_dict(self) -> dict[str, Any]:
+        """The job as a JSON document holds it."""
+        content: dict[str, Any] = json.loads(json.dumps(asdict(self)))
+        return content
+
+    @classmethod
+    def from_dict(cls, content: Mapping[str, Any]) -> Self:
+        """The job of `to_dict`.
+
+        Raises:
+            ValueError: If the document does not describe a job, with what is wrong.
+        """
+        from pydantic import TypeAdapter
+
+        job: Self = TypeAdapter(cls).validate_python(dict(content))
+        return job
+
+
+_UNDIVIDED = {"fold": None, "folds": None, "control": "none"}

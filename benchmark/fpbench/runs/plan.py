@@ -5,13 +5,15 @@ from __future__ import annotations
 import itertools
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from fpbench import registry
 from fpbench.datasets.load import DatasetIdentity
 from fpbench.errors import BadInput, suggest
 from fpbench.method import Budget, Method
-from fpbench.runs.job import Control, JobSpec
+from fpbench.runs.job import CLOSED_SET, Control, Job, Limits, Side
+from fpbench.runs.plugins import protocol_named
 
 EVERYTHING = "all"
 
@@ -32,6 +34,21 @@ def parse_setting(text: str) -> tuple[str, Any]:
         return key.strip(), json.loads(value)
     except ValueError:
         return key.strip(), value
+
+
+def parse_settings(texts: Sequence[str]) -> dict[str, Any]:
+    """Several ``key=value``.
+
+    Raises:
+        BadInput: If one is not of that form, or a key is given twice.
+    """
+    found: dict[str, Any] = {}
+    for text in texts:
+        key, value = parse_setting(text)
+        if key in found:
+            raise BadInput(f"--set gives {key!r} twice; give each parameter once.")
+        found[key] = value
+    return found
 
 
 def expand_methods(names: Sequence[str]) -> list[str]:
@@ -56,58 +73,94 @@ def check_params(name: str, cls: type[Method], params: Mapping[str, Any]) -> Non
 
 def make_plan(
     methods: Sequence[str],
-    datasets: Mapping[str, DatasetIdentity],
+    sides: Sequence[tuple[Side, Side]],
     *,
+    protocol: str = CLOSED_SET,
+    settings: Mapping[str, Any] | None = None,
     seeds: Sequence[int] = (0,),
     folds: int | None = None,
     budget: Budget = "small",
     params: Mapping[str, Any] | None = None,
     control: Control = "none",
-) -> list[JobSpec]:
-    """All jobs of methods × datasets × folds × seeds, dataset by dataset.
+    limits: Limits | None = None,
+) -> list[Job]:
+    """All jobs of methods × sides × folds × seeds, pair of sides by pair.
 
     Args:
         methods: ``NAME`` or ``NAME:VARIANT`` each.
-        datasets: What each dataset is loaded by, and its identity (see
-            `fpbench.datasets.load.identify`).
+        sides: What to train on and what to test on; the same side twice where it is one dataset.
+        protocol: Name of the protocol.
+        settings: Of the protocol.
         seeds: Seeds.
         folds: Number of folds, or None for the datasets' own splits.
         budget: Training length.
         params: Constructor arguments for every method.
         control: Null control.
+        limits: What is taken away or varied.
 
     Raises:
-        BadInput: If a method, variant or parameter is unknown, or `folds` is below 3.
+        BadInput: If a method, variant, parameter or protocol is unknown, or `folds` is below 3.
     """
     if folds is not None and folds < 3:
         raise BadInput(f"--folds {folds} is not possible; use 3 or more (train, validation, test).")
-    chosen = dict(params or {})
-    resolved: list[tuple[str, str, type[Method]]] = []
-    for name in methods:
-        cls, variant = registry.resolve_method(name)
-        base, _ = registry.split_variant(name)
-        check_params(base, cls, chosen)
-        resolved.append((base, variant, cls))
+    complete = protocol_named(protocol).complete(settings or {})
+    resolved = [resolve(name, params or {}) for name in methods]
     fold_numbers: Sequence[int | None] = range(folds) if folds is not None else (None,)
     plan = [
-        JobSpec(
-            method=base,
-            variant=variant,
-            dataset=identity.name,
-            revision=identity.revision,
-            content_hash=identity.content_hash,
-            method_version=cls.card.version,
-            params=chosen,
+        Job(
+            method=method.name,
+            variant=method.variant,
+            method_version=method.version,
+            train=train,
+            test=test,
+            protocol=protocol,
+            settings=complete,
+            params=method.params,
             budget=budget,
             seed=seed,
             fold=fold,
             folds=folds,
             control=control,
-            location=location,
+            limits=limits or Limits(),
         )
-        for location, identity in datasets.items()
-        for base, variant, cls in resolved
+        for train, test in sides
+        for method in resolved
         for fold in fold_numbers
         for seed in seeds
     ]
-    return list({spec.key: spec for spec in plan}.values())
+    return list({job.key: job for job in plan}.values())
+
+
+@dataclass(frozen=True)
+class Configuration:
+    """A method as a plan asks for it, its parameters checked."""
+
+    name: str
+    variant: str
+    version: str
+    params: dict[str, Any]
+
+
+def resolve(name: str, params: Mapping[str, Any]) -> Configuration:
+    """The configuration that ``NAME[:VARIANT]`` and parameters stand for.
+
+    Raises:
+        BadInput: If the method, the variant or a parameter is unknown.
+    """
+    cls, variant = registry.resolve_method(name)
+    base, _ = registry.split_variant(name)
+    check_params(base, cls, params)
+    return Configuration(base, variant, cls.card.version, dict(params))
+
+
+def one_side(reference: str, identity: DatasetIdentity, sources: Sequence[str] = ()) -> Side:
+    """A dataset as a side of jobs.
+
+    Args:
+        reference: What it is loaded by.
+        identity: Its identity.
+        sources: Generators used; empty for all.
+    """
+    location = "" if reference == identity.name else reference
+    chosen = tuple(sorted(set(sources)))
+    return Side(identity.name, identity.revision, identity.content_hash, chosen, location)

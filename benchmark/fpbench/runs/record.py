@@ -6,93 +6,102 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import Field, ValidationError
 
+from fpbench.documents import Document, parse_json, read_limited, told
 from fpbench.errors import BadInput
+from fpbench.images import Source
+from fpbench.metrics.score import Score
+from fpbench.runs.job import Job
+from fpbench.runs.migrations import SCHEMA_VERSION, migrated
 
-SCHEMA_VERSION = 1
+RECORD_FILE = "record.json"
+
+Status = Literal["done", "failed", "declined"]
 
 
-class _Part(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+class MethodEntry(Document):
+    """What the installation says of the method; what was asked of it stands in the job."""
 
-
-class MethodEntry(_Part):
-    """Which method ran."""
-
-    name: str = Field(description="Entry-point name.")
-    variant: str = Field(description="Name of the variant.")
-    version: str = Field(description="Version on the method's card.")
-    params: dict[str, Any] = Field(description="Constructor arguments on top of the variant's.")
     title: str = Field(description="Title of the paper.")
     package: str = Field(description="Distribution that registers the method, with its version.")
 
     @property
-    def label(self) -> str:
-        """The method as it is asked for: ``manifpt:freq k=5``."""
-        settings = "".join(f" {key}={value}" for key, value in sorted(self.params.items()))
-        return f"{self.name}:{self.variant}{settings}"
+    def distribution(self) -> str:
+        """The distribution without its version."""
+        return self.package.partition(" ")[0]
 
 
-class SourceEntry(_Part):
-    """One source of the dataset and how many of its images were used."""
+class SourceEntry(Document):
+    """One source of a dataset and how many of its images were used."""
 
     name: str = Field(description="Name, unique within the dataset.")
     family: str = Field(description="Real, VAE, GAN, Flow, Score or Synthetic.")
     architecture: str = Field(description="Architecture, whatever it was trained on.")
-    train: int = Field(description="Training images.")
-    validation: int = Field(description="Validation images.")
-    test: int = Field(description="Test images.")
+    train: int | None = Field(default=None, description="Training images, or null if not used.")
+    validation: int | None = Field(default=None, description="Validation images, likewise.")
+    test: int | None = Field(default=None, description="Test images, likewise.")
+
+    @property
+    def is_real(self) -> bool:
+        """Whether this is the source of real images."""
+        return self.family == "Real"
 
 
-class DatasetEntry(_Part):
-    """Which images were used."""
+class SideEntry(Document):
+    """The images of one side of the job, whose identity stands in the job."""
 
-    name: str = Field(description="Name or folder of the dataset.")
-    revision: str = Field(description="Revision on its card.")
-    content_hash: str = Field(description="SHA-256 over decoded pixels and labels.")
-    image_size: tuple[int, int] = Field(description="Height and width in pixels.")
-    reference: int = Field(description="Reference images (real).")
-    sources: list[SourceEntry] = Field(description="Sources, in the order of columns.")
+    image_size: tuple[int, int] = Field(description="Height and width as the dataset has them.")
+    reference: int | None = Field(default=None, description="Reference images (real) given.")
+    sources: list[SourceEntry] = Field(description="Sources used, in the order of labels.")
     shortcut: float | None = Field(
         default=None, description="Balanced accuracy of the shortcut probe, where audited."
     )
+    digest: str | None = Field(
+        default=None,
+        description="SHA-256 of what results depend on besides the images: sources as described, "
+        "n and d of FDR. Null in records of before it was noted.",
+    )
+    commit: str | None = Field(default=None, description="Hub commit it was fetched from, or null.")
+
+    @property
+    def as_sources(self) -> tuple[Source, ...]:
+        """The sources as scores take them; their design choices are not in a record."""
+        return tuple(Source(s.name, s.family, s.architecture) for s in self.sources)
+
+    @property
+    def generators(self) -> list[SourceEntry]:
+        """All sources but Real."""
+        return [source for source in self.sources if not source.is_real]
 
 
-class ProtocolEntry(_Part):
-    """How the job was run and scored."""
+class SetupEntry(Document):
+    """How the job was judged and scored, beside what it was asked."""
 
-    budget: Literal["smoke", "small", "full"] = Field(description="Training length.")
-    seed: int = Field(description="Seed of the method and of scoring.")
-    fold: int | None = Field(description="Test fold, counted from 0, or null for fixed splits.")
-    folds: int | None = Field(description="Number of folds, or null.")
-    unit: Literal["image", "bag"] = Field(description="What the method itself judges.")
-    control: Literal["none", "shuffled-labels"] = Field(description="Null control.")
+    unit: Literal["image", "bag"] | None = Field(
+        default=None, description="What the method itself judges; null where not noted."
+    )
     classifier: Literal["own", "probe"] = Field(
         description="Whose probabilities were scored: the method's, or the common probe's."
     )
-    embedding_dimension: int | None = Field(description="Dimension D of the embeddings.")
-    fdr_samples: int = Field(description="Test images per source in FDR-v1 (n).")
-    fdr_dimensions: int = Field(description="Dimension after PCA in FDR-v1 (d).")
-    scoring: int = Field(description="Version of the scoring rules.")
-    train_images: int | None = Field(
-        default=None, description="Training images of each source given, or null for all."
+    embedding_dimension: int | None = Field(
+        default=None, description="Dimension D of the embeddings."
     )
-    reference_images: int | None = Field(
-        default=None, description="Reference images given, or null for all."
+    fdr_samples: int | None = Field(
+        default=None, description="Test images per source in FDR-v1 (n)."
     )
-    bag_sizes: tuple[int, ...] | None = Field(
-        default=None, description="Sizes of judged bags, or null for the usual ones."
+    fdr_dimensions: int | None = Field(
+        default=None, description="Dimension after PCA in FDR-v1 (d)."
     )
-    fingerprint_bags: tuple[int, ...] | None = Field(
-        default=None, description="Numbers of bags of each source that fingerprints are made from."
+    families: list[str] | None = Field(
+        default=None, description="Families of scores that were computed, or null for all."
     )
-    fingerprint_bag_size: int | None = Field(
-        default=None, description="Images in each of those bags."
+    facts: dict[str, Any] = Field(
+        default_factory=dict, description="What the protocol found out in preparing the images."
     )
 
 
-class ScoreEntry(_Part):
+class ScoreEntry(Document):
     """One score with its uncertainty."""
 
     value: float | None = Field(description="The score, or null where it cannot be computed.")
@@ -102,8 +111,29 @@ class ScoreEntry(_Part):
     chance: float | None = Field(default=None, description="Its value for a blind guess.")
     reason: str | None = Field(default=None, description="Why the value is null.")
 
+    @classmethod
+    def of(cls, score: Score) -> ScoreEntry:
+        """A score as a record holds it."""
+        return cls(
+            value=score.value,
+            ci_low=score.ci_low,
+            ci_high=score.ci_high,
+            n=score.n,
+            chance=score.chance,
+            reason=score.reason,
+        )
 
-class CostEntry(_Part):
+    @property
+    def score(self) -> Score:
+        """The score that the entry holds.
+
+        Raises:
+            ValueError: If it is none that can be, e.g. of a reversed interval.
+        """
+        return Score(self.value, self.ci_low, self.ci_high, self.n, self.chance, self.reason)
+
+
+class CostEntry(Document):
     """What the job cost."""
 
     fit_seconds: float = Field(description="Time of fit, as if run alone.")
@@ -117,7 +147,7 @@ class CostEntry(_Part):
     device: str = Field(description="Device, e.g. cpu (name of the processor).")
 
 
-class EnvironmentEntry(_Part):
+class EnvironmentEntry(Document):
     """Where the job ran."""
 
     python: str = Field(description="Python version.")
@@ -128,73 +158,103 @@ class EnvironmentEntry(_Part):
         description="Threads of torch: another number adds in another order, which training "
         "amplifies. Null in records of before it was noted, and of a job that needed no torch.",
     )
+    executor: str | None = Field(
+        default=None, description="What ran the job, e.g. local or slurm; null in older records."
+    )
     packages: dict[str, str] = Field(description="Versions of the packages that matter.")
     git_commit: str | None = Field(description="Commit of fpbench's checkout, or null.")
     git_dirty: bool | None = Field(description="Whether that checkout had changes, or null.")
 
 
-class ArtifactEntry(_Part):
+class ArtifactEntry(Document):
     """A file beside the record."""
 
     file: str = Field(description="File name within the job's folder.")
     sha256: str = Field(description="SHA-256 of its bytes.")
     size: int = Field(description="Its size in bytes.")
 
+    @classmethod
+    def of(cls, path: Path) -> ArtifactEntry:
+        """Name, hash and size of a file."""
+        from fpbench.files import file_sha256
 
-class Record(_Part):
+        return cls(file=path.name, sha256=file_sha256(path), size=path.stat().st_size)
+
+
+class Record(Document):
     """Everything about one finished job."""
 
     schema_version: int = Field(default=SCHEMA_VERSION, description="Version of this format.")
-    job: str = Field(description="Hash of the job's spec.")
-    status: Literal["done", "failed", "declined"] = Field(description="How the job ended.")
+    key: str = Field(description="Name of the job: the hash of its content.")
+    status: Status = Field(description="How the job ended.")
     reason: str | None = Field(default=None, description="Why it failed or was declined.")
     created: datetime = Field(description="When it ended, with time zone.")
+    job: Job = Field(description="Everything that the result depends on.")
     method: MethodEntry
-    dataset: DatasetEntry
-    protocol: ProtocolEntry
+    train: SideEntry | None = Field(
+        default=None, description="The side trained on, or null where both sides are one."
+    )
+    test: SideEntry = Field(description="The side tested on.")
+    setup: SetupEntry
     scores: dict[str, ScoreEntry] = Field(default_factory=dict)
     cost: CostEntry | None = None
     environment: EnvironmentEntry
     artifacts: dict[str, ArtifactEntry] = Field(default_factory=dict)
+    notes: list[str] = Field(
+        default_factory=list, description="What went wrong beside the scores, e.g. a figure."
+    )
+
+    @property
+    def trained(self) -> SideEntry:
+        """The side trained on."""
+        return self.test if self.train is None else self.train
+
+    @property
+    def score_values(self) -> dict[str, Score]:
+        """The scores by key.
+
+        Raises:
+            ValueError: If one is none that can be.
+        """
+        return {key: entry.score for key, entry in self.scores.items()}
+
+    @property
+    def headline(self) -> Score | None:
+        """The first score of the job's protocol, if it has a value."""
+        return None if not self.scores else next(iter(self.scores.values())).score
+
+    def with_scores(self, scores: dict[str, Score]) -> Record:
+        """The same record with other scores."""
+        return self.model_copy(update={"scores": {k: ScoreEntry.of(s) for k, s in scores.items()}})
+
+
+def parse_record(text: str, path: Path) -> Record:
+    """The record that a text holds, migrated if it is of an older schema.
+
+    Args:
+        text: A JSON document.
+        path: Its file, for messages.
+
+    Raises:
+        BadInput: If it is no record, holds numbers that are not finite, or has a schema version
+            that is newer or cannot be migrated.
+    """
+    content = migrated(parse_json(text, path, "record"), path)
+    try:
+        return Record.model_validate(content)
+    except ValidationError as error:
+        raise BadInput(f"{path} is not a valid record: {told(error)}.") from error
 
 
 def read_record(path: Path) -> Record:
-    """Read one record.
+    """Read one record, of any schema version that can be brought to the present one.
+
+    Args:
+        path: Its file, or the folder of a run.
 
     Raises:
-        BadInput: If the file cannot be read, is no record, or has another schema version.
+        BadInput: If there is none, it cannot be read, or `parse_record` refuses it.
     """
-    try:
-        text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise BadInput(f"Cannot read the record {path}: {error}.") from error
-    try:
-        record = Record.model_validate_json(text)
-    except ValidationError as error:
-        version = _schema_version(text)
-        if version is not None and version != SCHEMA_VERSION:
-            raise BadInput(_version_message(path, version)) from error
-        first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"]) or "the document"
-        raise BadInput(f"{path} is not a valid record: {where}: {first['msg']}.") from error
-    if record.schema_version != SCHEMA_VERSION:
-        raise BadInput(_version_message(path, record.schema_version))
-    return record
-
-
-def _schema_version(text: str) -> int | None:
-    import json
-
-    try:
-        content = json.loads(text)
-    except ValueError:
-        return None
-    version = content.get("schema_version") if isinstance(content, dict) else None
-    return version if isinstance(version, int) else None
-
-
-def _version_message(path: Path, version: int) -> str:
-    remedy = (
-        "update fpbench to read it" if version > SCHEMA_VERSION else "run the job again to renew it"
-    )
-    return f"{path} has schema version {version}, this fpbench reads {SCHEMA_VERSION}; {remedy}."
+    if path.is_dir():
+        path = path / RECORD_FILE
+    return parse_record(read_limited(path, "record"), path)

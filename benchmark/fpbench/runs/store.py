@@ -2,39 +2,18 @@
 
 from __future__ import annotations
 
-import shutil
 import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable, Iterator
+from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import Protocol
 
 from fpbench.errors import BadInput
-from fpbench.runs.job import JobSpec
-from fpbench.runs.record import Record, read_record
+from fpbench.files import is_scratch, remove_abandoned, writing_folder
+from fpbench.runs.job import Job
+from fpbench.runs.record import RECORD_FILE, Record, read_record
 
-RECORD_FILE = "record.json"
-_PARTIAL = ".partial-"
-
-
-class Stored(Protocol):
-    """What names the folder of a job, of whatever kind."""
-
-    @property
-    def method(self) -> str:
-        """Entry-point name of the method."""
-
-    @property
-    def variant(self) -> str:
-        """Name of its variant."""
-
-    @property
-    def dataset(self) -> str:
-        """Name of the dataset."""
-
-    @property
-    def key(self) -> str:
-        """Hash of everything that the result depends on."""
+OLD_TRANSFER_FILE = "transfer.json"
+"""What the record of a transfer was called before there was one kind of record."""
 
 
 class Store:
@@ -47,27 +26,44 @@ class Store:
     def __init__(self, root: Path) -> None:
         self.root = root
 
-    def folder(self, spec: Stored) -> Path:
+    def folder(self, job: Job) -> Path:
         """Where the job's files lie once it is finished."""
-        dataset = Path(spec.dataset).name.replace(":", "-").replace(",", "-")
-        return self.root / dataset / f"{spec.method}-{spec.variant}" / spec.key
+        dataset = Path(job.place).name.replace(":", "-").replace(",", "-")
+        return self.root / dataset / f"{job.method}-{job.variant}" / job.key
 
-    def find(self, spec: JobSpec) -> Record | None:
+    def find(self, job: Job, families: Iterable[str] = ()) -> Record | None:
         """The record of a finished job, or None if it has to be run (again).
 
-        A failed job, and one whose record cannot be read, counts as not run.
-        """
-        path = self.folder(spec) / RECORD_FILE
-        if not path.is_file():
-            return None
-        try:
-            record = read_record(path)
-        except BadInput:
-            return None
-        return record if record.job == spec.key and record.status == "done" else None
+        A failed job, one whose record cannot be read, and one in which a family of scores asked
+        for was left out count as not run.
 
-    def check_writable(self) -> None:
-        """Fail before hours of work, not after.
+        Args:
+            job: The job.
+            families: Names of families of scores that must have been computed.
+        """
+        record = self.read(job)
+        if record is None or record.status != "done":
+            return None
+        computed = record.setup.families
+        if computed is not None and not set(families) <= set(computed):
+            return None
+        return record
+
+    def read(self, job: Job) -> Record | None:
+        """The record of a job however it ended, or None."""
+        for name in (RECORD_FILE, OLD_TRANSFER_FILE):
+            path = self.folder(job) / name
+            if not path.is_file():
+                continue
+            try:
+                record = read_record(path)
+            except BadInput:
+                return None
+            return record if record.key == job.key else None
+        return None
+
+    def open(self) -> None:
+        """Make the folder, remove what killed processes left in it, and fail before hours of work.
 
         Raises:
             BadInput: If nothing can be written under the root.
@@ -81,35 +77,25 @@ class Store:
                 f"Cannot write to the output folder {self.root}: {error.strerror or error}. "
                 "Choose another with --out."
             ) from error
+        remove_abandoned(self.root)
 
-    @contextmanager
-    def writing(self, spec: Stored) -> Iterator[Path]:
+    def writing(self, job: Job) -> AbstractContextManager[Path]:
         """A temporary folder that becomes the job's folder if the block ends well.
 
         If the block raises, the folder is removed; a job folder is never half-written. An
         earlier result of the same job is replaced.
         """
-        final = self.folder(spec)
-        final.parent.mkdir(parents=True, exist_ok=True)
-        partial = Path(tempfile.mkdtemp(prefix=f"{_PARTIAL}{spec.key}-", dir=final.parent))
-        try:
-            yield partial
-            partial.chmod(0o755)
-            if final.exists():
-                outdated = Path(tempfile.mkdtemp(prefix=_PARTIAL, dir=final.parent))
-                final.replace(outdated / "old")
-                partial.replace(final)
-                shutil.rmtree(outdated)
-            else:
-                partial.replace(final)
-        except BaseException:
-            shutil.rmtree(partial, ignore_errors=True)
-            raise
+        return writing_folder(self.folder(job))
 
     def record_paths(self) -> list[Path]:
         """Paths of all records below the root, sorted."""
-        return sorted(
-            path
-            for path in self.root.glob(f"*/*/*/{RECORD_FILE}")
-            if not path.parent.name.startswith(_PARTIAL)
-        )
+        return sorted(find_records(self.root))
+
+
+def find_records(root: Path) -> Iterator[Path]:
+    """Record files of all finished runs below a folder."""
+    for name in (RECORD_FILE, OLD_TRANSFER_FILE):
+        for path in root.rglob(name):
+            inside = path.relative_to(root)
+            if not is_scratch(inside) and not any(p.startswith(".") for p in inside.parts):
+                yield path

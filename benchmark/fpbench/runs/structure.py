@@ -8,15 +8,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field, ValidationError
 
+from fpbench.documents import Document, read_limited, told
+from fpbench.errors import BadInput
+from fpbench.files import write_text
 from fpbench.images import Source
 from fpbench.metrics.alignment import Alignment, align_clusters, correct_for_attributes
 from fpbench.metrics.score import Floats, NotComputable
 from fpbench.metrics.structure import Hierarchy, cluster_sources, coclustering, similarity_distance
-from fpbench.runs.artifacts import Evidence, describe_file
 from fpbench.runs.imageclusters import ImageClusterEntry, describe_image_clusters
 from fpbench.runs.record import ArtifactEntry
+from fpbench.scores.evidence import Evidence, Labels
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -30,11 +33,7 @@ FAMILY = "family"
 _PERMUTATIONS = 10_000
 
 
-class _Part(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class AlignmentEntry(_Part):
+class AlignmentEntry(Document):
     """Agreement of clusters of sources with one attribute of theirs."""
 
     attribute: str = Field(description="`family`, or a design choice of the generators.")
@@ -57,7 +56,7 @@ class AlignmentEntry(_Part):
     reason: str | None = Field(description="Why there is no value.")
 
 
-class StructureDocument(_Part):
+class StructureDocument(Document):
     """How the generators of a job group by their fingerprints."""
 
     schema_version: int = Field(default=SCHEMA_VERSION, description="Version of this format.")
@@ -138,32 +137,32 @@ def align_tree(
 
 
 def describe_structure(
-    evidence: Evidence, embeddings: NDArray[np.float32], sources: Sequence[Source], seed: int
+    evidence: Evidence, labels: Labels, embeddings: NDArray[np.float32], seed: int
 ) -> StructureDocument | None:
     """Tree of the generators' fingerprints, its stability, and what it follows.
 
     Args:
         evidence: Of the job: correlations of fingerprints, and of test images with them.
+        labels: Who made which test image.
         embeddings: float32 of shape (N, D), of the test images.
-        sources: The job's sources, in the order of labels.
         seed: Seed of bootstrap, permutations and clusters of images.
 
     Returns:
         None with fewer than `LEAST_SOURCES` generators, or where a fingerprint is constant and
-        so correlates with nothing.
+        so correlates with nothing, or correlations were not asked for.
     """
-    generators = [source for source in sources if not source.is_real]
-    own = evidence.fingerprint_correlations.astype(np.float64)
-    if len(generators) < LEAST_SOURCES or not np.isfinite(own).all():
+    generators = [labels.tested[k] for k in labels.generators]
+    if len(generators) < LEAST_SOURCES or "fingerprint_correlations" not in evidence.arrays:
+        return None
+    own = evidence.arrays["fingerprint_correlations"].astype(np.float64)
+    if not np.isfinite(own).all():  # as evidence said it before reasons were stored
         return None
     tree = cluster_sources(similarity_distance(own))
     attributes = attributes_of(generators)
     alignments = align_tree(own, attributes, seed)
-    places = np.asarray([k for k, source in enumerate(sources) if not source.is_real])
-    chosen = np.isin(evidence.labels, places)
-    labels = np.searchsorted(places, evidence.labels[chosen])
-    groups = min(max(2, len(set(attributes[FAMILY]))), len(places) - 1)
-    together = _stability(evidence.correlations[chosen], labels, groups, seed)
+    chosen, among = labels.generated, labels.among_generators
+    groups = min(max(2, len(set(attributes[FAMILY]))), len(generators) - 1)
+    together = _stability(evidence.floats("correlations")[chosen], among, groups, seed)
     return StructureDocument(
         sources=[source.name for source in generators],
         families=[source.family for source in generators],
@@ -178,7 +177,7 @@ def describe_structure(
         alignment_reason=None
         if len(attributes) > 1
         else "The dataset's card states no design choice of any generator.",
-        image_clusters=describe_image_clusters(embeddings[chosen], labels, attributes, seed),
+        image_clusters=describe_image_clusters(embeddings[chosen], among, attributes, seed),
     )
 
 
@@ -197,8 +196,23 @@ def tree_of(document: StructureDocument) -> Hierarchy:
 def write_structure(folder: Path, document: StructureDocument) -> ArtifactEntry:
     """Write ``structure.json`` into a job's folder."""
     path = folder / STRUCTURE
-    path.write_text(document.model_dump_json(indent=1) + "\n", encoding="utf-8")
-    return describe_file(path)
+    write_text(path, document.model_dump_json(indent=1) + "\n")
+    return ArtifactEntry.of(path)
+
+
+def read_structure(folder: Path) -> StructureDocument | None:
+    """The structure of a job from its folder, or None where it has none.
+
+    Raises:
+        BadInput: If the file is not what `write_structure` writes.
+    """
+    path = folder / STRUCTURE
+    if not path.is_file():
+        return None
+    try:
+        return StructureDocument.model_validate_json(read_limited(path, "structure"))
+    except ValidationError as error:
+        raise BadInput(f"{path} is not a valid structure: {told(error)}.") from error
 
 
 def _stability(

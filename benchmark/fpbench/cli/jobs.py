@@ -1,0 +1,186 @@
+"""What ``run``, ``transfer`` and ``ablate`` share: a plan is run, its records are shown."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+from fpbench.cli.tables import console, number
+from fpbench.errors import BadInput
+
+if TYPE_CHECKING:
+    from fpbench.metrics.score import Score
+    from fpbench.runs.job import Job, Side
+    from fpbench.runs.record import Record
+    from fpbench.runs.store import Store
+
+_T = TypeVar("_T")
+
+
+@dataclass
+class Problems:
+    """What could not be planned or run; it is named, and the rest goes on.
+
+    Attributes:
+        messages: One sentence each.
+    """
+
+    messages: list[str] = field(default_factory=list)
+
+    def add(self, error: BadInput) -> None:
+        """Keep a problem for the end."""
+        message = str(error)
+        if message not in self.messages:
+            self.messages.append(message)
+
+    def gather(self, items: Iterable[_T], find: Callable[[_T], Any]) -> list[Any]:
+        """What is found for each item, without those for which nothing can be."""
+        found = []
+        for item in items:
+            try:
+                found.append(find(item))
+            except BadInput as error:
+                self.add(error)
+        return found
+
+    def tell(self) -> None:
+        """Print all of them."""
+        for message in self.messages:
+            click.echo(f"Error: {message}", err=True)
+
+
+def find_sides(references: Iterable[str], problems: Problems, *, offline: bool) -> list[Side]:
+    """Datasets as sides of jobs; those that cannot be had become problems."""
+    from fpbench.datasets.load import identify
+    from fpbench.runs.plan import one_side
+
+    return problems.gather(
+        dict.fromkeys(references), lambda ref: one_side(ref, identify(ref, offline=offline))
+    )
+
+
+def plan_each(
+    methods: Iterable[str], problems: Problems, make: Callable[[str], list[Job]]
+) -> list[Job]:
+    """The jobs of every method; a method that cannot be planned becomes a problem."""
+    parts = problems.gather(methods, make)
+    plan = [job for part in parts for job in part]
+    # Dataset by dataset, so that each is loaded once.
+    places = list(dict.fromkeys(job.place for job in plan))
+    return sorted(plan, key=lambda job: places.index(job.place))
+
+
+def run_jobs(
+    plan: Sequence[Job],
+    problems: Problems,
+    show: Callable[[Job, Record, Path], None] | None,
+    **running: Any,
+) -> tuple[Store, list[tuple[Job, Record]]]:
+    """Run a plan under one progress view and show each record as its job ends.
+
+    Args:
+        plan: The jobs.
+        problems: What could not be planned; what cannot be run joins it.
+        show: Prints one finished job, or None.
+        running: The values of `fpbench.cli.options.running_options`, and ``figures`` and
+            ``scores``.
+
+    Raises:
+        BadInput: If nothing can be run at all.
+    """
+    from fpbench.cli.progress import plan_report
+    from fpbench.runs.executors.base import ExecutorOptions
+    from fpbench.runs.options import JobOptions
+    from fpbench.runs.run_plan import executor_named, iterate_plan
+    from fpbench.runs.store import Store
+
+    if not plan and problems.messages:
+        raise BadInput("\nError: ".join(problems.messages))
+    problems.tell()
+    executor = executor_named(
+        running["executor"],
+        ExecutorOptions(running["workers"], running["threads"], running["engine"]),
+    )
+    options = JobOptions(
+        device=running["device"],
+        figures=running.get("figures", False),
+        offline=running["offline"],
+        time_limit=running["time_limit"],
+        scores=running.get("scores"),
+    )
+    store = Store(running["out"])
+    ended: dict[str, Record] = {}
+    with plan_report() as report:
+        for job, result in iterate_plan(
+            plan, store, executor=executor, options=options, report=report
+        ):
+            if isinstance(result, BadInput):
+                problems.add(result)
+                continue
+            ended[job.key] = result
+            if show is not None and result.status == "done" and not running["as_json"]:
+                show(job, result, store.folder(job))
+    return store, [(job, ended[job.key]) for job in plan if job.key in ended]
+
+
+def exit_code(records: Iterable[tuple[Job, Record]], problems: Problems) -> int:
+    """0 if every job was done or declined, 1 if one failed or something could not be run."""
+    failed = any(record.status == "failed" for _, record in records)
+    return 1 if failed or problems.messages else 0
+
+
+def print_json(records: Sequence[tuple[Job, Record]]) -> None:
+    """Print all records as one JSON document."""
+    click.echo(json.dumps([record.model_dump(mode="json") for _, record in records], indent=2))
+
+
+def score_table(job: Job, record: Record) -> Any:
+    """The scores of one job that the terminal shows, as a table of rich."""
+    from rich import box
+    from rich.table import Table
+    from rich.text import Text
+
+    from fpbench.runs.plugins import protocol_named
+
+    table = Table(title=Text(job.title), box=box.SIMPLE_HEAD, title_justify="left")
+    for heading in ("score", "value", "95 % interval", "chance", "n"):
+        table.add_column(heading, justify="left" if heading == "score" else "right")
+    for definition in protocol_named(job.protocol).definitions:
+        entry = record.scores.get(definition.key)
+        if entry is None or not definition.in_terminal:
+            continue
+        if entry.value is None:
+            reason = entry.reason or ""
+            table.add_row(definition.title, "null", reason, "", str(entry.n), style="dim")
+            continue
+        table.add_row(
+            definition.title,
+            number(entry.value),
+            between(entry.score),
+            number(entry.chance),
+            str(entry.n),
+        )
+    return table
+
+
+def print_cost(record: Record) -> None:
+    """Print what a job cost."""
+    cost = record.cost
+    if cost is not None:
+        console().print(
+            f"{cost.total_seconds:.1f} s in all (fit {cost.fit_seconds:.1f} s), "
+            f"{cost.images_per_second:.0f} images/s, "
+            f"peak memory {cost.peak_memory_bytes / 2**30:.2f} GiB, {cost.device}"
+        )
+
+
+def between(score: Score) -> str:
+    """Both ends of a 95 % interval, empty where there is none."""
+    if score.ci_low is None or score.ci_high is None:
+        return ""
+    return f"{number(score.ci_low)} - {number(score.ci_high)}"

@@ -1,0 +1,82 @@
+"""An executor: runs jobs somewhere and hands over their records as they finish."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import ClassVar
+
+from fpbench.errors import BadInput
+from fpbench.runs.job import Job
+from fpbench.runs.options import JobOptions
+from fpbench.runs.record import Record
+from fpbench.runs.store import Store
+
+
+@dataclass(frozen=True)
+class ExecutorOptions:
+    """What an executor may use.
+
+    Attributes:
+        workers: Jobs at the same time, or None for what the executor finds right.
+        threads: Threads of each job, or None for what the executor finds right.
+        engine: Settings of the engine behind it, e.g. a Slurm partition.
+    """
+
+    workers: int | None = None
+    threads: int | None = None
+    engine: Mapping[str, str] = field(default_factory=dict)
+
+
+Result = Record | BadInput
+"""The record of a job; or why there can be none, e.g. a dataset that has changed since."""
+
+
+class Report:
+    """What happens to the jobs of a plan, told to whoever shows it; by default to nobody."""
+
+    def begun(self, jobs: Sequence[Job], done_before: Sequence[tuple[Job, Record]]) -> None:
+        """A plan begins: the jobs that will run, and those that need not."""
+
+    def started(self, job: Job) -> None:
+        """A job starts."""
+
+    def progress(self, job: Job, what: str, done: int, total: int) -> None:
+        """A job has got as far as step `done` of `total` of an activity."""
+
+    def ended(self, job: Job, result: Result) -> None:
+        """A job has ended, whether done, declined, failed or refused."""
+
+
+class Executor(ABC):
+    """Runs jobs. Subclasses are registered under the entry-point group ``fpbench.executors``.
+
+    Args:
+        options: What it may use.
+
+    Raises:
+        BadInput: If its engine or an extra is not installed, with the command that installs it.
+    """
+
+    name: ClassVar[str]
+
+    def __init__(self, options: ExecutorOptions) -> None:
+        self.options = options
+
+    @abstractmethod
+    def submit(
+        self, jobs: Sequence[Job], store: Store, options: JobOptions, report: Report
+    ) -> Iterator[tuple[Job, Result]]:
+        """Run jobs and yield each with its result, in the order in which they end.
+
+        A job that fails, or whose process dies, yields a record of status ``failed``; one whose
+        datasets cannot be loaded or whose folder cannot be written yields the `BadInput` that
+        says so. The others go on.
+
+        Args:
+            jobs: Jobs that are not finished.
+            store: Where their folders go.
+            options: How to run them.
+            report: Told what happens.
+        """

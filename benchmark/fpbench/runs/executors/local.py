@@ -1,0 +1,35 @@
+"""``local``: one job after another in this process."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from functools import partial
+
+from fpbench.errors import BadInput
+from fpbench.runs.executors.base import Executor, Report, Result
+from fpbench.runs.job import Job
+from fpbench.runs.options import JobOptions
+from fpbench.runs.store import Store
+
+
+class Local(Executor):
+    """Runs jobs here, one after another; datasets and shared values stay in memory between them."""
+
+    name = "local"
+
+    def submit(
+        self, jobs: Sequence[Job], store: Store, options: JobOptions, report: Report
+    ) -> Iterator[tuple[Job, Result]]:
+        """As `Executor.submit`."""
+        # Imported here, because it imports torch: showing finished jobs must be quick.
+        from fpbench.runs.execute import execute
+
+        for job in jobs:
+            report.started(job)
+            result: Result
+            try:
+                result = execute(job, store, options, partial(report.progress, job))
+            except BadInput as error:
+                result = error
+            report.ended(job, result)
+            yield job, result

@@ -1,0 +1,273 @@
+"""Has a method judge images: fit it, show it test images, check what it returns."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fpbench.compute.shared import SHARED
+from fpbench.images import ImageSet
+from fpbench.method import FitContext, Method, MethodDeclined, Variant
+from fpbench.metrics.bags import draw_bags
+from fpbench.metrics.score import NotComputable
+from fpbench.runs.splits import Splits
+from fpbench.scores.bags import BAG_SIZES
+from fpbench.scores.evidence import BagOutput, Outcome
+
+BAGS_PER_SOURCE = 100
+
+
+class InvalidOutput(Exception):
+    """A method returned something that breaks its contract."""
+
+
+def sentence_of(error: BaseException) -> str:
+    """What a record gives as the reason for an exception of a method."""
+    if isinstance(error, InvalidOutput):
+        return str(error)
+    if isinstance(error, SystemExit):
+        return f"it called sys.exit({error.code!r}), which a method must not"
+    return f"{type(error).__name__}: {error}"
+
+
+def build_method(cls: type[Method], variant: str, params: Mapping[str, Any]) -> Method:
+    """An unfitted method: the variant's parameters, then the user's on top."""
+    chosen: Variant = cls.card.variants[variant]
+    return cls(**{**chosen.params, **params})
+
+
+def shuffled(images: ImageSet, seed: int) -> ImageSet:
+    """The same images under shuffled labels: the null control."""
+    return images.with_labels(np.random.default_rng(seed).permutation(images.labels))
+
+
+def check_embeddings(name: str, values: Any, count: int) -> NDArray[np.float32]:
+    """Check what `Method.embed` returned.
+
+    Raises:
+        InvalidOutput: Unless it is a finite float32 array of shape (count, D).
+    """
+    array = np.asarray(values)
+    if array.ndim != 2 or len(array) != count:
+        raise InvalidOutput(
+            f"{name} returned shape {array.shape} for {count} images; it must be ({count}, D)"
+        )
+    if array.dtype != np.float32:
+        raise InvalidOutput(f"{name} returned {array.dtype}; it must be float32")
+    broken = int((~np.isfinite(array)).any(axis=1).sum())
+    if broken:
+        raise InvalidOutput(f"{name} returned NaN or infinity for {broken} of {count} images")
+    return array
+
+
+def check_proba(name: str, values: Any, count: int, classes: int) -> NDArray[np.float32]:
+    """Check what `Method.predict_proba` returned.
+
+    Raises:
+        InvalidOutput: Unless rows are probabilities: shape (count, classes), finite, not
+            negative, summing to 1 within 1e-3.
+    """
+    array = check_embeddings(name, values, count)
+    if array.shape[1] != classes:
+        raise InvalidOutput(f"{name} returned {array.shape[1]} columns for {classes} sources")
+    if (array < 0).any() or np.abs(array.sum(axis=1) - 1).max(initial=0) > 1e-3:
+        raise InvalidOutput(f"{name} returned rows that are no probabilities (sum to 1, none < 0)")
+    return array
+
+
+class _Stopwatch:
+    """Wall time of laps, with the time added that values shared with other jobs have saved."""
+
+    def __init__(self) -> None:
+        SHARED.take_saved()
+        self._started = time.perf_counter()
+
+    def lap(self) -> float:
+        """Seconds since the last lap began; begins the next one."""
+        now = time.perf_counter()
+        seconds = now - self._started + SHARED.take_saved()
+        self._started = now
+        return seconds
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """A fitted method and what its fit took."""
+
+    method: Method
+    seconds: float
+
+
+def fit(method: Method, splits: Splits, context: FitContext, *, shuffle_labels: bool) -> Fitted:
+    """Fit a method.
+
+    Args:
+        method: An unfitted one.
+        splits: Its image sets.
+        context: The circumstances.
+        shuffle_labels: Whether to train under shuffled labels.
+
+    Raises:
+        MethodDeclined: If the method cannot be had here.
+    """
+    train, validation = splits.train, splits.validation
+    if shuffle_labels:
+        train, validation = shuffled(train, context.seed), shuffled(validation, context.seed + 1)
+    stopwatch = _Stopwatch()
+    method.fit(train, reference=splits.reference, validation=validation, context=context)
+    return Fitted(method, stopwatch.lap())
+
+
+def judge(
+    fitted: Fitted,
+    splits: Splits,
+    context: FitContext,
+    *,
+    shuffle_labels: bool = False,
+    bag_sizes: Sequence[int] = BAG_SIZES,
+    need_probe: bool = True,
+) -> Outcome:
+    """Let a fitted method judge the test images.
+
+    The test images are shown without labels, ids or order, so nothing but their pixels can tell
+    their source.
+
+    Args:
+        fitted: The method.
+        splits: Its image sets.
+        context: The circumstances.
+        shuffle_labels: Whether it was trained under shuffled labels.
+        bag_sizes: Sizes of the bags that a set-level classifier judges.
+        need_probe: Whether the common probe is asked for, where the method has probabilities of
+            its own; without it the outcome's `probe_proba` are the scored probabilities.
+
+    Raises:
+        InvalidOutput: If what the method returns breaks its contract.
+    """
+    from fpbench.compute.probe import Probe
+
+    method = fitted.method
+    train, validation, test = splits.train, splits.validation, splits.test
+    classes = len(train.sources)
+    order = np.random.default_rng(context.seed).permutation(len(test))
+    back = np.argsort(order)
+    shown = test.select(order).unlabelled()
+
+    context.progress("embed", 0, 3)
+    stopwatch = _Stopwatch()
+    embedded = check_embeddings("embed", method.embed(shown), len(shown))[back]
+    embed_seconds = stopwatch.lap()
+    context.progress("embed", 1, 3)
+    train_embedded = check_embeddings("embed", method.embed(train.unlabelled()), len(train))
+    context.progress("embed", 2, 3)
+    own = method.implements("predict_proba")
+    probed = need_probe or not own
+    validation_embedded = train_embedded[:0]
+    if probed:
+        validation_embedded = check_embeddings(
+            "embed", method.embed(validation.unlabelled()), len(validation)
+        )
+    context.progress("embed", 3, 3)
+    for name, values in (("training", train_embedded), ("validation", validation_embedded)):
+        if values.shape[1] != embedded.shape[1]:
+            raise InvalidOutput(
+                f"embed returned {embedded.shape[1]} dimensions for test images but "
+                f"{values.shape[1]} for {name} images"
+            )
+    probe_proba, inference_seconds = None, embed_seconds
+    if probed:
+        given = (
+            (shuffled(train, context.seed), shuffled(validation, context.seed + 1))
+            if shuffle_labels
+            else (train, validation)
+        )
+        probe = Probe().fit(
+            train_embedded,
+            given[0].labels,
+            validation_embedded,
+            given[1].labels,
+            classes=classes,
+            seed=context.seed,
+            device=context.device,
+        )
+        stopwatch.lap()
+        probe_proba = check_proba("the probe", probe.predict_proba(embedded), len(test), classes)
+        inference_seconds += stopwatch.lap()
+    proba = probe_proba
+    if own:
+        answered = check_proba("predict_proba", method.predict_proba(shown), len(shown), classes)
+        inference_seconds = stopwatch.lap()
+        proba = answered[back]
+    assert proba is not None  # noqa: S101  (the probe answers where the method does not)
+    return Outcome(
+        proba=proba,
+        probe_proba=proba if probe_proba is None else probe_proba,
+        own_classifier=own,
+        test_embeddings=embedded,
+        train_embeddings=train_embedded,
+        train_labels=train.labels,
+        fit_seconds=fitted.seconds,
+        inference_seconds=inference_seconds,
+        parameters=method.parameter_count(),
+        bags=_bags(method, test, shown, back, classes, context.seed, bag_sizes),
+    )
+
+
+def _bags(
+    method: Method,
+    test: ImageSet,
+    shown: ImageSet,
+    back: NDArray[np.int64],
+    classes: int,
+    seed: int,
+    sizes: Sequence[int],
+) -> tuple[BagOutput, ...]:
+    """What a method that judges sets says of bags of test images, none for any other."""
+    if not method.implements("predict_proba_bags"):
+        return ()
+    bags = []
+    for size in sizes:
+        rng = np.random.default_rng(seed)
+        try:
+            members = draw_bags(test.labels, size, BAGS_PER_SOURCE, rng)
+        except NotComputable:
+            # A source has fewer images than a bag holds; the score says so.
+            continue
+        judged = check_proba(
+            "predict_proba_bags",
+            method.predict_proba_bags(shown, list(back[members])),
+            len(members),
+            classes,
+        )
+        bags.append(BagOutput(size, members, test.labels[members[:, 0]], judged))
+    return tuple(bags)
+
+
+def check_size(cls: type[Method], name: str, *sets: ImageSet) -> None:
+    """Refuse images that are smaller than a method can take.
+
+    Raises:
+        MethodDeclined: With the smallest side.
+    """
+    smallest = min(min(images.size) for images in sets)
+    if smallest < cls.card.min_size:
+        raise MethodDeclined(
+            f"{name} needs images of at least {cls.card.min_size} pixels a side; some of these "
+            f"have {smallest}."
+        )
+
+
+def noticing(context: FitContext, begun: list[str]) -> FitContext:
+    """The same circumstances, with the names of activities noted in `begun` as they begin."""
+
+    def note(what: str, done: int, total: int) -> None:
+        if what not in begun:
+            begun.append(what)
+        context.progress(what, done, total)
+
+    return replace(context, progress=note)

@@ -1,0 +1,219 @@
+"""A protocol: which images a method is given, what it is asked, which scores that yields."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+
+from fpbench.datasets.load import GMDataset
+from fpbench.errors import BadInput, suggest
+from fpbench.images import ImageSet, Source
+from fpbench.method import FitContext, Method
+from fpbench.runs.job import Job, Side
+from fpbench.runs.judge import Fitted, check_size, judge
+from fpbench.runs.record import ArtifactEntry, Record, SideEntry, SourceEntry
+from fpbench.runs.splits import Splits
+from fpbench.scores.bags import BAG_SIZES
+from fpbench.scores.definition import ScoreDefinition
+from fpbench.scores.evidence import Evidence, Labels, Outcome, ScoringSettings
+from fpbench.scores.family import ScoreFamily
+
+Load = Callable[[Side], GMDataset]
+"""Loads a side of a job; each dataset of a plan once."""
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """The images of one job, and what a record says of them.
+
+    Attributes:
+        splits: The four image sets; labels of `train` and `validation` index the columns of
+            probabilities, those of `test` the sources tested.
+        scoring: What scoring must know.
+        train: What the record says of the side trained on, or None where it is the one tested.
+        test: What the record says of the side tested on.
+        facts: What was found out in preparing, for the record.
+    """
+
+    splits: Splits
+    scoring: ScoringSettings
+    train: SideEntry | None
+    test: SideEntry
+    facts: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def labels(self) -> Labels:
+        """Who made which test image, and which sources the columns are."""
+        test = self.splits.test
+        return Labels(test.ids, test.labels, test.sources, self.splits.train.sources)
+
+
+@dataclass(frozen=True)
+class Finished:
+    """A job that has been judged, for what is written beside its scores.
+
+    Attributes:
+        job: The job.
+        method: The fitted method.
+        prepared: Its images.
+        outcome: What the method gave.
+        evidence: What its scores follow from.
+    """
+
+    job: Job
+    method: Method
+    prepared: Prepared
+    outcome: Outcome
+    evidence: Evidence
+
+
+class Protocol(ABC):
+    """What is asked of a method.
+
+    Subclasses are registered under the entry-point group ``fpbench.protocols``. One file says
+    everything of a protocol; planning, running, storing and checking are the same for all.
+    """
+
+    name: ClassVar[str]
+    families: ClassVar[tuple[ScoreFamily, ...]]
+    defaults: ClassVar[Mapping[str, Any]] = {}
+    """Its settings and their usual values; every job of the protocol states all of them."""
+
+    def complete(self, settings: Mapping[str, Any]) -> dict[str, Any]:
+        """Settings asked for, with the usual values of the others.
+
+        Raises:
+            BadInput: If there is no such setting.
+        """
+        for name in settings:
+            if name not in self.defaults:
+                raise BadInput(
+                    f"The protocol {self.name!r} has no setting {name!r}. "
+                    f"{suggest(name, self.defaults)}"
+                )
+        return {**self.defaults, **settings}
+
+    @abstractmethod
+    def prepare(self, job: Job, load: Load) -> Prepared:
+        """The images of a job.
+
+        Args:
+            job: The job.
+            load: Loads its sides.
+
+        Raises:
+            BadInput: If the datasets do not allow it.
+        """
+
+    def judge(self, fitted: Fitted, prepared: Prepared, context: FitContext, job: Job) -> Outcome:
+        """Ask the fitted method; by default about each test image, and about bags of them.
+
+        Args:
+            fitted: The method, fitted on the prepared training images.
+            prepared: The images.
+            context: The circumstances.
+            job: For control and limits.
+
+        Raises:
+            InvalidOutput: If what the method returns breaks its contract.
+            MethodDeclined: If it cannot be asked this here.
+        """
+        return judge(
+            fitted,
+            prepared.splits,
+            context,
+            shuffle_labels=job.control != "none",
+            bag_sizes=job.limits.bag_sizes or BAG_SIZES,
+        )
+
+    def check(self, cls: type[Method], job: Job, prepared: Prepared) -> None:
+        """Refuse, before anything is trained, what the method cannot do.
+
+        Raises:
+            MethodDeclined: With the reason.
+        """
+        check_size(cls, job.method, prepared.splits.train, prepared.splits.test)
+
+    def write_beside(self, folder: Path, finished: Finished) -> dict[str, ArtifactEntry]:
+        """Write what is kept beside predictions and evidence; by default nothing.
+
+        Args:
+            folder: The job's folder.
+            finished: The job.
+
+        Returns:
+            Entries of the record by name.
+        """
+        return {}
+
+    def draw(self, folder: Path, finished: Finished) -> list[str]:
+        """Draw the job's figures; by default none.
+
+        Args:
+            folder: An existing folder for PNG files.
+            finished: The job.
+
+        Returns:
+            Notes for the record: which figure could not be drawn, and why.
+        """
+        return []
+
+    def scoring_of(self, record: Record) -> ScoringSettings:
+        """What scoring must know, as a record states it."""
+        return ScoringSettings(
+            record.job.seed, record.setup.fdr_samples or 0, record.setup.fdr_dimensions or 1
+        )
+
+    @property
+    def definitions(self) -> tuple[ScoreDefinition, ...]:
+        """All scores that it yields, the one that rows are ordered by first."""
+        return tuple(score for family in self.families for score in family.scores)
+
+
+def describe_side(
+    dataset: GMDataset,
+    image_size: tuple[int, int],
+    sources: Sequence[Source],
+    *,
+    train: ImageSet | None = None,
+    validation: ImageSet | None = None,
+    test: ImageSet | None = None,
+    reference: ImageSet | None = None,
+) -> SideEntry:
+    """What a record says of the images used of a dataset.
+
+    Args:
+        dataset: The dataset.
+        image_size: Height and width as the dataset has them.
+        sources: Those used, in the order of labels.
+        train: The training images, where they are of this dataset; likewise the others.
+        validation: Validation images.
+        test: Test images.
+        reference: Reference images.
+    """
+    counts = [
+        None if part is None else np.bincount(part.labels, minlength=len(sources))
+        for part in (train, validation, test)
+    ]
+    trained, validated, tested = counts
+    return SideEntry(
+        image_size=image_size,
+        reference=None if reference is None else len(reference),
+        sources=[
+            SourceEntry(
+                name=source.name,
+                family=source.family,
+                architecture=source.architecture,
+                train=None if trained is None else int(trained[k]),
+                validation=None if validated is None else int(validated[k]),
+                test=None if tested is None else int(tested[k]),
+            )
+            for k, source in enumerate(sources)
+        ],
+        shortcut=dataset.shortcut,
+    )
