@@ -268,7 +268,7 @@ def draw_bags(boards: Sequence[Board]) -> None:
                 one, ten = measured(row, "accuracy"), measured(row, "accuracy_bag10")
                 if one is None or ten is None:
                     continue
-                sets = row.method.name == "dsf"
+                sets = row.job.method == "dsf"
                 axes.plot(
                     [one.value or 0], [ten.value or 0], "s" if sets else "o",
                     color="tab:red" if sets else "tab:blue", markersize=6 if sets else 4,

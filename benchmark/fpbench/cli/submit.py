@@ -20,7 +20,7 @@ def submit(
 ) -> None:
     """Validate RUNS, show what would be sent, and put it where boards are made.
 
-    A RUN is a run's folder, its record.json or transfer.json, or a folder of runs. Nothing is
+    A RUN is a run's folder, its record, or a folder of runs. Nothing is
     written unless all are valid.
     """
     from fpbench.cli.progress import progress_bars

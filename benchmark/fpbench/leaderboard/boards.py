@@ -16,10 +16,47 @@ from fpbench.leaderboard.pairs import Pairs, compare_all
 from fpbench.leaderboard.rows import Row, Section, configuration, current, grouped, make_row
 from fpbench.metrics.ranking import ranks_that_tie
 from fpbench.metrics.statistics import holm
-from fpbench.runs.record import DatasetEntry, Record
+from fpbench.runs.record import Record, SourceEntry
 
 BUDGETS = ("full", "small", "smoke")
 """In the order of a board: the most telling first."""
+
+
+@dataclass(frozen=True)
+class DatasetEntry:
+    """A dataset as a record states it.
+
+    Attributes:
+        name: Its name.
+        revision: Its revision.
+        content_hash: Hash of its content.
+        image_size: Height and width in pixels.
+        reference: Reference images.
+        sources: Its sources, in the order of labels.
+        shortcut: Accuracy of the audit's metadata probe, or None.
+    """
+
+    name: str
+    revision: str
+    content_hash: str
+    image_size: tuple[int, int]
+    reference: int
+    sources: tuple[SourceEntry, ...]
+    shortcut: float | None
+
+    @classmethod
+    def of(cls, record: Record) -> DatasetEntry:
+        """The dataset tested on."""
+        side, images = record.job.test, record.test
+        return cls(
+            side.name,
+            side.revision,
+            side.content_hash,
+            images.image_size,
+            images.reference or 0,
+            tuple(images.sources),
+            images.shortcut,
+        )
 
 
 @dataclass(frozen=True)
@@ -54,7 +91,7 @@ class Board:
         """Whether the probe is above chance by more than test images vary (95 %, binomial)."""
         if self.shortcut is None:
             return False
-        images = sum(s.test for s in self.dataset.sources if s.family != "Real")
+        images = sum(s.test or 0 for s in self.dataset.sources if s.family != "Real")
         deviation = math.sqrt(self.chance * (1 - self.chance) / max(1, images))
         return self.shortcut > self.chance + 1.96 * deviation
 
@@ -74,19 +111,19 @@ def make_boards(collection: Collection) -> tuple[list[Board], list[Problem]]:
     """Boards of all datasets, by name, and the problems met on the way."""
     problems: list[Problem] = []
     boards = []
-    by_dataset = grouped(collection.entries, lambda e: e.record.dataset.name)
+    by_dataset = grouped(collection.entries, lambda e: e.record.job.test.name)
     for name in sorted(by_dataset):
         boards.append(_board(name, by_dataset[name], problems))
     return boards, problems
 
 
 def _board(name: str, entries: Sequence[Entry], problems: list[Problem]) -> Board:
-    ordered = sorted(entries, key=lambda e: (e.record.created, e.record.job))
+    ordered = sorted(entries, key=lambda e: (e.record.created, e.record.key))
     newest = ordered[-1].record
-    shown = [e for e in entries if e.record.dataset.content_hash == newest.dataset.content_hash]
-    past = [e for e in entries if e.record.dataset.content_hash != newest.dataset.content_hash]
-    older = grouped(past, lambda e: e.record.dataset.revision)
-    runs = [e for e in shown if e.record.protocol.control == "none"]
+    shown = [e for e in entries if e.record.job.test.content_hash == newest.job.test.content_hash]
+    past = [e for e in entries if e.record.job.test.content_hash != newest.job.test.content_hash]
+    older = grouped(past, lambda e: e.record.job.test.revision)
+    runs = [e for e in shown if e.record.job.control == "none"]
     done = [e for e in runs if e.record.status == "done"]
     sections = []
     kinds = grouped(done, _kind)
@@ -108,8 +145,8 @@ def _board(name: str, entries: Sequence[Entry], problems: list[Problem]) -> Boar
 def _controls(shown: Iterable[Entry], problems: list[Problem]) -> tuple[Control, ...]:
     """Null controls in the order of their configurations, p-values corrected by Holm."""
     found = []
-    for entry in sorted(shown, key=lambda e: (configuration(e), e.record.protocol.seed, e.link)):
-        if entry.record.protocol.control == "none" or entry.record.status != "done":
+    for entry in sorted(shown, key=lambda e: (configuration(e), e.record.job.seed, e.link)):
+        if entry.record.job.control == "none" or entry.record.status != "done":
             continue
         try:
             found.append(read_control(entry))
@@ -122,29 +159,30 @@ def _controls(shown: Iterable[Entry], problems: list[Problem]) -> tuple[Control,
 
 
 def _kind(entry: Entry) -> tuple[str, int | None, int]:
-    protocol = entry.record.protocol
-    return protocol.budget, protocol.folds, protocol.scoring
+    job = entry.record.job
+    return job.budget, job.folds, job.scoring
 
 
 def _dataset(shown: Iterable[Entry], newest: Record) -> DatasetEntry:
     """The newest description, with the newest audit that any record knows of."""
-    audited = [e for e in shown if e.record.dataset.shortcut is not None]
-    if newest.dataset.shortcut is not None or not audited:
-        return newest.dataset
-    last = max(audited, key=lambda e: (e.record.created, e.record.job))
-    return newest.dataset.model_copy(update={"shortcut": last.record.dataset.shortcut})
+    audited = [e for e in shown if e.record.test.shortcut is not None]
+    found = DatasetEntry.of(newest)
+    if found.shortcut is not None or not audited:
+        return found
+    last = max(audited, key=lambda e: (e.record.created, e.record.key))
+    return replace(found, shortcut=last.record.test.shortcut)
 
 
 def _declined(runs: Sequence[Entry]) -> list[Entry]:
     """Of each configuration and budget that never finished, the newest refusal."""
 
     def what(entry: Entry) -> tuple[tuple[str, str, str], str]:
-        return configuration(entry), entry.record.protocol.budget
+        return configuration(entry), entry.record.job.budget
 
     finished = {what(e) for e in runs if e.record.status == "done"}
     refused = grouped((e for e in runs if e.record.status == "declined"), what)
     return [
-        max(refused[key], key=lambda e: (e.record.created, e.record.job))
+        max(refused[key], key=lambda e: (e.record.created, e.record.key))
         for key in sorted(refused)
         if key not in finished
     ]

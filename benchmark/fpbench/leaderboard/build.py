@@ -6,9 +6,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from fpbench.errors import BadInput
+from fpbench.files import write_text
 from fpbench.leaderboard.boards import Board, make_boards
 from fpbench.leaderboard.collect import Collection, Problem, collect, relative
-from fpbench.leaderboard.layout import PUBLISHED, write_text
+from fpbench.leaderboard.layout import PUBLISHED
 from fpbench.leaderboard.overviews import (
     cost_board,
     index,
@@ -18,7 +19,6 @@ from fpbench.leaderboard.overviews import (
 )
 from fpbench.leaderboard.published import Published, read_published
 from fpbench.leaderboard.render import MARK, dataset_board
-from fpbench.leaderboard.transfers import TransferEntry, collect_transfers
 
 BIB_MARK = "% Made by `fpbench leaderboard build` from the methods' cards."
 
@@ -31,14 +31,12 @@ class Leaderboards:
         collection: Records and cards.
         boards: One board a dataset.
         published: Published numbers.
-        transfers: Transfer records.
         problems: What could not be used, from all of them.
     """
 
     collection: Collection
     boards: tuple[Board, ...]
     published: Published
-    transfers: tuple[TransferEntry, ...]
     problems: tuple[Problem, ...]
 
 
@@ -50,14 +48,13 @@ def read_leaderboards(root: Path) -> Leaderboards:
     """
     collection = collect(root)
     boards, problems = make_boards(collection)
-    transfers, unusable = collect_transfers(root)
-    found = [*collection.problems, *problems, *unusable]
+    found = [*collection.problems, *problems]
     try:
         published = read_published(root / PUBLISHED)
     except BadInput as error:
         published = Published()
         found.append(Problem(PUBLISHED, relative(str(error), root)))
-    return Leaderboards(collection, tuple(boards), published, transfers, tuple(found))
+    return Leaderboards(collection, tuple(boards), published, tuple(found))
 
 
 def citations(collection: Collection) -> str:
@@ -72,7 +69,7 @@ def make_files(leaderboards: Leaderboards) -> dict[str, str]:
     cards = leaderboards.collection.cards
     files = {f"{board.folder}.md": dataset_board(board, cards, published) for board in boards}
     files["README.md"] = index(boards, published)
-    files["transfer.md"] = transfer_board(leaderboards.transfers, published)
+    files["transfer.md"] = transfer_board(leaderboards.collection.transfers, published)
     files["structure.md"] = structure_board(boards, published)
     files["cost.md"] = cost_board(boards)
     files["citations.bib"] = citations(leaderboards.collection)

@@ -4,27 +4,23 @@ from __future__ import annotations
 
 import re
 import subprocess
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 
 from joblib import Parallel, delayed  # type: ignore[import-untyped]
 
 from fpbench.errors import BadInput
 from fpbench.leaderboard.build import make_files, read_leaderboards, stale
-from fpbench.leaderboard.claims import Difference, compare_scores, recomputed
+from fpbench.leaderboard.claims import compare_scores, recomputed
 from fpbench.leaderboard.collect import Entry, Problem, collect, relative
-from fpbench.leaderboard.layout import RESULTS
+from fpbench.leaderboard.layout import folders_of_records
 from fpbench.leaderboard.submit import told
-from fpbench.leaderboard.transfers import TRANSFERS, TransferEntry, rescored
 from fpbench.method import Progress
 from fpbench.registry import card_folders
-from fpbench.runs.record import Record
-from fpbench.runs.transferrecord import TransferRecord
+from fpbench.runs.record import parse_record, read_record
 
 _PACKAGE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]* [0-9][A-Za-z0-9.+!]*")
-_FOLDERS = (RESULTS, TRANSFERS)
 _WORTH_A_PROCESS = 8
 """Records for which another process is started; fewer are done before it stands."""
 _METHOD = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*:[A-Za-z0-9][A-Za-z0-9._-]*")
@@ -75,7 +71,7 @@ def check(
     leaderboards = read_leaderboards(root)
     problems = list(leaderboards.problems)
     problems += stale(root, make_files(leaderboards))
-    entries = leaderboards.collection.entries
+    entries = leaderboards.collection.records
     chosen: Sequence[Entry] = entries
     changed: tuple[Entry, ...] | None = None
     if since is not None:
@@ -84,29 +80,20 @@ def check(
         problems += _drift(root, since, names)
         problems += [found for e in changed if (found := _outdated(e)) is not None]
     done = [entry for entry in chosen if entry.record.status == "done"]
-    moved = [t for t in leaderboards.transfers if t.record.status == "done"]
-    if since is not None:
-        moved = [t for t in moved if _beside(t.path, root, names)]
-    count = len(done) + len(moved)
     if rescore:
-        again = delayed(_followed)
-        questions = [again(e, partial(recomputed, e.record, e.path), root) for e in done]
-        questions += [again(t, partial(rescored, t.record, t.path), root) for t in moved]
-        workers = min(jobs, max(1, count // _WORTH_A_PROCESS))
+        questions = [delayed(_followed)(e, root) for e in done]
+        workers = min(jobs, max(1, len(done) // _WORTH_A_PROCESS))
         answers = Parallel(workers, return_as="generator")(questions)
         for position, found_wrong in enumerate(answers, start=1):
             problems += found_wrong
-            progress("score again", position, count)
-    total = len(entries) + len(leaderboards.transfers)
-    return CheckReport(total, count if rescore else 0, changed, tuple(problems))
+            progress("score again", position, len(done))
+    return CheckReport(len(entries), len(done) if rescore else 0, changed, tuple(problems))
 
 
-def _followed(
-    entry: Entry | TransferEntry, find: Callable[[], Sequence[Difference]], root: Path
-) -> list[Problem]:
-    """What `find`, which scores the entry's predictions again, says against the record."""
+def _followed(entry: Entry, root: Path) -> list[Problem]:
+    """What scoring the entry's predictions again says against its record."""
     try:
-        differences = [d for d in find() if not d.is_rounding]
+        differences = [d for d in recomputed(entry.record, entry.path) if not d.is_rounding]
     except BadInput as error:
         message = relative(str(error).removeprefix(f"{entry.path}: "), root)
         return [Problem(entry.link, message)]
@@ -150,23 +137,20 @@ def changed_files(root: Path, since: str) -> dict[str, str]:
     commit = _git(root, "rev-parse", "--verify", "--quiet", f"{since}^{{commit}}").strip()
     # What others did to the base since this branch left it is not this change.
     base = _git(root, "merge-base", commit, "HEAD").strip()
+    folders = [folder.name for folder in folders_of_records(root)] or ["."]
     listed = _git(
-        root, "diff", "--name-status", "--no-renames", "--relative", "-z", base, "--", *_FOLDERS
+        root, "diff", "--name-status", "--no-renames", "--relative", "-z", base, "--", *folders
     )
     parts = listed.split("\0")
     found = {name: letter for letter, name in zip(parts[::2], parts[1::2], strict=False) if name}
-    untracked = _git(root, "ls-files", "--others", "--exclude-standard", "-z", "--", *_FOLDERS)
+    untracked = _git(root, "ls-files", "--others", "--exclude-standard", "-z", "--", *folders)
     found |= {name: "A" for name in untracked.split("\0") if name}
     return found
 
 
 def _touched(entry: Entry, root: Path, names: dict[str, str]) -> bool:
-    return _beside(entry.path, root, names)
-
-
-def _beside(path: Path, root: Path, names: dict[str, str]) -> bool:
     """Whether a record or a file beside it is among changed ones."""
-    beside = path.with_suffix("").relative_to(root).as_posix()
+    beside = entry.path.with_suffix("").relative_to(root).as_posix()
     return any(name.startswith((f"{beside}/", f"{beside}.json")) for name in names)
 
 
@@ -180,11 +164,10 @@ def _drift(root: Path, since: str, names: dict[str, str]) -> list[Problem]:
         if letter == "D":
             problems.append(Problem(name, "was removed; a result stays, newer versions join it."))
             continue
-        schema = TransferRecord if name.startswith(f"{TRANSFERS}/") else Record
         try:
-            before = schema.model_validate_json(_git(root, "show", f"{base}:./{name}"))
-            after = schema.model_validate_json((root / name).read_text("utf-8"))
-        except ValueError:
+            before = parse_record(_git(root, "show", f"{base}:./{name}"), root / name)
+            after = read_record(root / name)
+        except BadInput:
             # A malformed record is already a problem of its own.
             continue
         if before.status != "done":
@@ -205,7 +188,7 @@ def _outdated(entry: Entry) -> Problem | None:
     """A changed record of another revision of a dataset than the one that is here."""
     from fpbench.datasets.load import identify
 
-    dataset = entry.record.dataset
+    dataset = entry.record.job.test
     if dataset.name.partition(":")[0] not in card_folders():
         return None
     try:
@@ -228,7 +211,7 @@ def changed_entries(root: Path, since: str | None) -> tuple[Entry, ...]:
     Raises:
         BadInput: If `root` is no folder, or git does not know `since`.
     """
-    entries = collect(root).entries
+    entries = collect(root).records
     if since is None:
         return entries
     names = changed_files(root, since)
@@ -254,5 +237,5 @@ def methods_of(entries: Sequence[Entry]) -> list[str]:
 
     Only plain names are returned, because they may be handed to a shell.
     """
-    named = (f"{e.record.method.name}:{e.record.method.variant}" for e in entries)
+    named = (f"{e.record.job.method}:{e.record.job.variant}" for e in entries)
     return sorted({name for name in named if _METHOD.fullmatch(name)})

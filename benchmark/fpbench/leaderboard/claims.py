@@ -2,24 +2,19 @@
 
 from __future__ import annotations
 
-import hashlib
-from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
-
-import numpy as np
 
 from fpbench.errors import BadInput
+from fpbench.files import file_sha256
 from fpbench.leaderboard.layout import artifact_path, evidence_folder
-from fpbench.runs.artifacts import Evidence, read_evidence
-from fpbench.runs.job import LIMITS, SCORING_VERSION, JobSpec
+from fpbench.runs.job import CLOSED_SET, SCORING_VERSION
 from fpbench.runs.record import Record, ScoreEntry
-from fpbench.runs.scoring import Protocol, compute_scores, score_entries
+from fpbench.runs.rescoring import score_again
 
 NEEDED = ("predictions", "evidence")
-"""Files without which scores cannot be followed; embeddings are too large to ask for."""
+"""Files that scores follow from."""
 
 ROUNDING = 1e-9
 """Relative difference that another processor's order of summation may make."""
@@ -56,55 +51,17 @@ class Difference:
         return f"{self.score}.{self.field}: {self.recorded} in the record, {self.found} found"
 
 
-def spec_of(record: Record, location: str = "") -> JobSpec:
-    """The job that a record says it is of.
-
-    Args:
-        record: The record.
-        location: What the dataset is to be loaded by, where that is not its name.
-    """
-    limits: dict[str, Any] = {name: getattr(record.protocol, name) for name in LIMITS}
-    return JobSpec(
-        method=record.method.name,
-        variant=record.method.variant,
-        dataset=record.dataset.name,
-        revision=record.dataset.revision,
-        content_hash=record.dataset.content_hash,
-        method_version=record.method.version,
-        params=record.method.params,
-        budget=record.protocol.budget,
-        seed=record.protocol.seed,
-        fold=record.protocol.fold,
-        folds=record.protocol.folds,
-        control=record.protocol.control,
-        scoring=record.protocol.scoring,
-        location=location,
-        **limits,
-    )
-
-
-def protocol_of(record: Record) -> Protocol:
-    """What scoring must know, as the record states it."""
-    real = [k for k, source in enumerate(record.dataset.sources) if source.family == "Real"]
-    return Protocol(
-        real=real[0] if real else None,
-        fdr_samples=record.protocol.fdr_samples,
-        fdr_dimensions=record.protocol.fdr_dimensions,
-        seed=record.protocol.seed,
-    )
-
-
 def check_job(record: Record, path: Path) -> None:
     """Check that the job's hash follows from the record's own fields.
 
     Raises:
         BadInput: If it does not: a field that decides the result was changed.
     """
-    expected = spec_of(record).key
-    if record.job != expected:
+    expected = record.job.key
+    if record.key != expected:
         raise BadInput(
-            f"{path}: the job {record.job} does not follow from the record's method, dataset and "
-            f"protocol, which give {expected}; a field was changed after the run."
+            f"{path}: the key {record.key} does not follow from the record's job, which gives "
+            f"{expected}; a field was changed after the run."
         )
 
 
@@ -112,18 +69,17 @@ def check_unlimited(record: Record, path: Path) -> None:
     """Check that the job was given everything, as every row of a board must be.
 
     Raises:
-        BadInput: If one of `fpbench.runs.job.LIMITS` is set: the record is of an ablation.
+        BadInput: If a limit is set, so that the record is of an ablation, or scores were left out.
     """
-    told = []
-    for name in LIMITS:
-        limit = getattr(record.protocol, name)
-        if limit is not None:
-            shown = ", ".join(map(str, limit)) if isinstance(limit, tuple) else str(limit)
-            told.append(f"{name.replace('_', ' ')}: {shown}")
-    if told:
+    if record.job.limits.stated:
         raise BadInput(
-            f"{path} is of an ablation ({'; '.join(told)}), which is never ranked; a board takes "
+            f"{path} is of an ablation ({record.job.limits}), which is never ranked; a board takes "
             "only jobs without limits, as `fpbench run` makes them."
+        )
+    if record.status == "done" and record.setup.families is not None:
+        raise BadInput(
+            f"{path} holds the scores of {', '.join(record.setup.families)} only; run the job "
+            "again without --scores."
         )
 
 
@@ -135,49 +91,31 @@ def check_files(record: Record, path: Path) -> None:
     Raises:
         BadInput: If one is missing, lies outside, or is another file.
     """
-    for name in NEEDED:
+    needed = needed_files(record)
+    for name in needed:
         if name not in record.artifacts:
             raise BadInput(f"{path} names no {name}, so its scores cannot be followed.")
     for name, entry in record.artifacts.items():
         found = artifact_path(path, entry)
         if not found.is_file():
-            if name not in NEEDED:
+            if name not in needed:
                 continue
             raise BadInput(f"{found} is missing, so the scores of {path.name} cannot be followed.")
         size = found.stat().st_size
-        if size == entry.size and name in NEEDED and size > _LARGEST:
+        if size == entry.size and name in needed and size > _LARGEST:
             raise BadInput(f"{found} has {size >> 20} MiB; at most {_LARGEST >> 20} are read.")
-        if size != entry.size or _digest(found) != entry.sha256:
+        if size != entry.size or file_sha256(found) != entry.sha256:
             raise BadInput(
                 f"{found} is not the file that the record was made with: its checksum differs."
             )
 
 
-def _digest(path: Path) -> str:
-    with path.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
+def needed_files(record: Record) -> tuple[str, ...]:
+    """Names of the files without which the scores of a record cannot be computed again.
 
-
-def read_checked_evidence(record: Record, path: Path) -> Evidence:
-    """The evidence of a record, if it is of the sources and counts that the record states.
-
-    Raises:
-        BadInput: If it cannot be read or is of other sources or counts.
+    Embeddings are too large to ask for. A transfer's scores follow from its predictions alone.
     """
-    evidence = read_evidence(evidence_folder(path))
-    names = tuple(source.name for source in record.dataset.sources)
-    if evidence.names != names:
-        raise BadInput(f"{path}: the predictions are for the sources {', '.join(evidence.names)}.")
-    counts = Counter(evidence.labels.tolist())
-    for k, source in enumerate(record.dataset.sources):
-        if counts[k] != source.test:
-            raise BadInput(
-                f"{path}: the record has {source.test} test images of {source.name!r}, the "
-                f"predictions {counts[k]}."
-            )
-    if len(np.unique(evidence.ids)) != len(evidence.ids):
-        raise BadInput(f"{path}: the predictions list an image twice.")
-    return evidence
+    return tuple(n for n in NEEDED if n == "predictions" or record.job.protocol == CLOSED_SET)
 
 
 def compare_scores(
@@ -214,19 +152,6 @@ def check_rules(scoring: int, path: Path) -> None:
         )
 
 
-def score_again(record: Record, path: Path) -> dict[str, ScoreEntry]:
-    """The scores that the stored predictions of a finished record have by the present rules.
-
-    Raises:
-        BadInput: If the evidence cannot be read, is of other images, or cannot be scored.
-    """
-    evidence = read_checked_evidence(record, path)
-    try:
-        return score_entries(compute_scores(evidence, protocol_of(record)))
-    except (ValueError, IndexError) as error:
-        raise BadInput(f"{path}: the stored predictions cannot be scored: {error}.") from error
-
-
 def recomputed(record: Record, path: Path) -> list[Difference]:
     """Score the stored predictions again and list what differs from the record.
 
@@ -234,6 +159,7 @@ def recomputed(record: Record, path: Path) -> list[Difference]:
         BadInput: If the record is of other rules, or the evidence cannot be read, is of other
             images, or cannot be scored.
     """
-    check_rules(record.protocol.scoring, path)
+    check_rules(record.job.scoring, path)
     # A score that this fpbench does not know how to compute cannot be followed, and is listed.
-    return compare_scores(record.scores, score_again(record, path))
+    found = record.with_scores(score_again(record, evidence_folder(path)))
+    return compare_scores(record.scores, found.scores)

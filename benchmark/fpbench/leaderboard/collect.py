@@ -12,14 +12,14 @@ from fpbench.leaderboard.layout import (
     CARD,
     FIGURES,
     PNG,
-    RESULTS,
     SENT_FIGURES,
     evidence_folder,
+    folders_of_records,
     record_path,
 )
 from fpbench.leaderboard.methodcard import PublishedCard, read_card
-from fpbench.leaderboard.schema import load_record
-from fpbench.runs.record import Record
+from fpbench.runs.job import CLOSED_SET, TRANSFER
+from fpbench.runs.record import Record, read_record
 
 
 @dataclass(frozen=True)
@@ -56,7 +56,7 @@ class Entry:
     @property
     def package(self) -> str:
         """Name of the distribution that registers the method, without its version."""
-        return self.record.method.package.partition(" ")[0]
+        return self.record.method.distribution
 
 
 @dataclass(frozen=True)
@@ -65,19 +65,33 @@ class Collection:
 
     Attributes:
         root: The leaderboards' folder.
-        entries: Records that can stand on a board, by path.
+        records: Records that can stand on a board, by path, of all protocols.
         cards: Method cards by name of the method, of each the one beside its newest record.
         problems: What was left out, and why.
     """
 
     root: Path
-    entries: tuple[Entry, ...]
+    records: tuple[Entry, ...]
     cards: dict[str, PublishedCard] = field(default_factory=dict)
     problems: tuple[Problem, ...] = ()
 
+    @property
+    def entries(self) -> tuple[Entry, ...]:
+        """Records of closed-set jobs."""
+        return self.of_protocol(CLOSED_SET)
+
+    @property
+    def transfers(self) -> tuple[Entry, ...]:
+        """Records of transfers."""
+        return self.of_protocol(TRANSFER)
+
+    def of_protocol(self, name: str) -> tuple[Entry, ...]:
+        """Records of one protocol."""
+        return tuple(entry for entry in self.records if entry.record.job.protocol == name)
+
 
 def collect(root: Path) -> Collection:
-    """Read all records below ``root/results``.
+    """Read all records of a leaderboards' folder.
 
     Records are left out, each with a `Problem`, if they are malformed, lie in a place that is not
     theirs, are of an ablation, name files that are missing or changed, claim a job that another
@@ -90,8 +104,7 @@ def collect(root: Path) -> Collection:
         raise BadInput(f"There is no folder {root}; name the leaderboards' folder with --root.")
     problems: list[Problem] = []
     entries: list[Entry] = []
-    results = root / RESULTS
-    for path in sorted(results.rglob("*.json")):
+    for path in sorted(p for folder in folders_of_records(root) for p in folder.rglob("*.json")):
         link = path.relative_to(root).as_posix()
         try:
             entries.append(Entry(_placed(root, path), path, link))
@@ -109,6 +122,8 @@ def _cards(root: Path, entries: list[Entry], problems: list[Problem]) -> dict[st
     seen: dict[Path, PublishedCard | None] = {}
     for entry in sorted(entries, key=lambda e: (e.record.created, e.link)):
         path = entry.path.parent / CARD
+        if entry.record.job.protocol != CLOSED_SET and not path.exists():
+            continue  # a method's card lies beside its closed-set records
         if path not in seen:
             seen[path] = None
             try:
@@ -123,13 +138,13 @@ def _cards(root: Path, entries: list[Entry], problems: list[Problem]) -> dict[st
                     problems.append(Problem(path.relative_to(root).as_posix(), problem))
         card = seen[path]
         if card is not None:
-            cards[entry.record.method.name] = card
+            cards[entry.record.job.method] = card
     return cards
 
 
 def _other_card(card: PublishedCard | None, entry: Entry) -> str | None:
     """What is wrong with a card beside a record, if it is another method's."""
-    name, package = entry.record.method.name, entry.package
+    name, package = entry.record.job.method, entry.package
     if card is None or (card.name == name and card.package == package):
         return None
     return (
@@ -151,7 +166,7 @@ def check_inside(root: Path, path: Path) -> None:
 def _placed(root: Path, path: Path) -> Record:
     """The record at `path`, if it lies where it belongs and its files are what it says."""
     check_inside(root, path)
-    record = load_record(path)
+    record = read_record(path)
     belongs = record_path(root, record)
     if belongs != path:
         raise BadInput(
@@ -193,12 +208,12 @@ def _distinct(entries: list[Entry], problems: list[Problem]) -> list[Entry]:
     """The first record of each job; the others become problems."""
     kept: dict[str, Entry] = {}
     for entry in entries:
-        first = kept.setdefault(entry.record.job, entry)
+        first = kept.setdefault(entry.record.key, entry)
         if first is not entry:
             problems.append(
                 Problem(
                     entry.link,
-                    f"claims the job {entry.record.job}, as {first.link} does; delete one of them.",
+                    f"claims the job {entry.record.key}, as {first.link} does; delete one of them.",
                 )
             )
     return list(kept.values())
@@ -206,17 +221,17 @@ def _distinct(entries: list[Entry], problems: list[Problem]) -> list[Entry]:
 
 def _unclaimed(entries: list[Entry], problems: list[Problem]) -> list[Entry]:
     """Entries whose method's name is claimed by one package only."""
-    packages = _grouped(entries, lambda e: e.record.method.name, lambda e: e.package)
+    packages = _grouped(entries, lambda e: e.record.job.method, lambda e: e.package)
     kept = []
     for entry in entries:
-        claimants = packages[entry.record.method.name]
+        claimants = packages[entry.record.job.method]
         if len(claimants) == 1:
             kept.append(entry)
         else:
             problems.append(
                 Problem(
                     entry.link,
-                    f"the method {entry.record.method.name!r} is claimed by the packages "
+                    f"the method {entry.record.job.method!r} is claimed by the packages "
                     f"{' and '.join(sorted(claimants))}; one of them must rename it.",
                 )
             )

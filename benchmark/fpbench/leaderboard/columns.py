@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from fpbench.leaderboard.rows import Cost, Row
 from fpbench.metrics.score import Score
+from fpbench.runs.job import CLOSED_SET
+from fpbench.runs.plugins import protocol_named
+from fpbench.scores.catalogue import tables_of
+from fpbench.scores.definition import ScoreDefinition, Table
 
 
 @dataclass(frozen=True)
@@ -46,60 +51,24 @@ class Group:
     columns: tuple[Column, ...]
 
 
-ATTRIBUTION = Group(
-    "attribution",
-    "Attribution of single images",
-    "Balanced accuracy of naming the source of one image. The headline leaves Real out: a method "
-    "gains nothing by telling real from generated images.",
-    (
-        Column("accuracy", "accuracy", "Balanced accuracy among generators: the headline."),
-        Column("accuracy_with_real", "with Real", "Balanced accuracy, Real being a source too."),
-        Column("auc", "AUC", "Area under the ROC curve, one generator against the rest, mean."),
-        Column("auc_with_real", "AUC with Real", "The same, Real being a source too."),
-        Column("auc_real", "AUC real", "Area under the ROC curve, real against generated."),
-        Column("probe_accuracy", "probe", "Accuracy of the common probe on the fingerprints."),
-    ),
+def _group(table: Table, scores: Sequence[ScoreDefinition]) -> Group:
+    """A table of scores as columns."""
+    return Group(
+        table.key,
+        table.title,
+        table.note,
+        tuple(Column(s.key, s.heading, s.question, s.digits, s.better) for s in scores),
+    )
+
+
+GROUPS = tuple(
+    _group(table, scores)
+    for table, scores in tables_of(protocol_named(CLOSED_SET).families).items()
 )
-BAGS = Group(
-    "bags",
-    "Attribution of bags",
-    "One decision from several images of one source: by the method itself where it judges sets, "
-    "else by the mean of log-probabilities.",
-    (
-        Column("accuracy_bag10", "bags of 10", "Balanced accuracy from 10 images together."),
-        Column("accuracy_bag100", "bags of 100", "Balanced accuracy from 100 images together."),
-    ),
-)
-SEPARABILITY = Group(
-    "separability",
-    "Separability",
-    "Ratio of Fréchet distances between sources to those within (FDR-v1), at the n and d stated "
-    "above; chance is 1. It compares rows of one board, never boards.",
-    (
-        Column("fdr", "FDR-v1", "Distances between sources over distances within.", 2),
-        Column("fdr_inter", "between", "Mean Fréchet distance between sources.", 3, "neither"),
-        Column("fdr_intra", "within", "Mean Fréchet distance within a source.", 3, "neither"),
-        Column("fdr_raw", "FDR raw", "The literature's form, in all dimensions.", 2, "neither"),
-    ),
-)
-DECORRELATION = Group(
-    "decorrelation",
-    "Decorrelation",
-    "How much more the images of a source correlate with its own fingerprint than with others' "
-    "(1 ideal, 0 noise or collapse). The columns called printed hold the published formula, where "
-    "0 is ideal.",
-    (
-        Column("decorrelation_margin", "margin", "Own less others' correlation."),
-        Column("decorrelation_self", "self", "Correlation with the own fingerprint.", 3, "neither"),
-        Column("decorrelation_cross", "cross", "Correlation with other fingerprints.", 3, "lower"),
-        Column("decorrelation_margin_cc", "margin, corrected", "Margin less what chance gives."),
-        Column("decorrelation_margin_signed", "margin, signed", "Margin without absolute values."),
-        Column("decorrelation_dsf", "printed", "DSF eq. 6 as printed; 0 is ideal.", 4, "lower"),
-        Column("decorrelation_dsf_l1", "printed, l1", "The same in the l1 norm.", 3, "lower"),
-    ),
-)
-GROUPS = (ATTRIBUTION, BAGS, SEPARABILITY, DECORRELATION)
 """Tables of a dataset's board, in order; cost follows them."""
+
+ATTRIBUTION = GROUPS[0]
+"""The table of the headline, which ranks stand in."""
 
 STRUCTURE_PREFIX = "structure_"
 """Scores that stand on the structure board."""

@@ -92,10 +92,10 @@ def results_text(board: Board, section: Section, row: Row, hub_id: str, records_
     if row.value is None:
         raise BadInput(f"{row.label} has no accuracy on {board.name}, so nothing to report.")
     revision = board.dataset.revision
-    notes = [f"variant {row.method.variant}", section.title.lower()]
+    notes = [f"variant {row.job.variant}", section.title.lower()]
     notes.append(f"{len(row.seeds)} seed{'' if len(row.seeds) == 1 else 's'}")
-    if row.method.params:
-        notes.insert(1, " ".join(f"{k}={v}" for k, v in sorted(row.method.params.items())))
+    if row.job.params:
+        notes.insert(1, " ".join(f"{k}={v}" for k, v in sorted(row.job.params.items())))
     source = f"{records_url.rstrip('/')}/{row.entries[0].link}" if records_url else None
     entry = EvalResultEntry(
         dataset_id=hub_id,
@@ -137,8 +137,8 @@ def hub_files(
                 if row.value is None or HEADLINE not in row.scores or row.label in reported:
                     continue
                 reported.add(row.label)
-                name = folder_name(row.label.partition(":")[2] or row.method.variant)
-                path = f"hub/{board.folder}/{folder_name(row.method.name)}/.eval_results"
+                name = folder_name(row.label.partition(":")[2] or row.job.variant)
+                path = f"hub/{board.folder}/{folder_name(row.job.method)}/.eval_results"
                 files[f"{path}/{board.folder}-{name}.yaml"] = results_text(
                     board, section, row, hub_id, records_url
                 )

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from fpbench.errors import BadInput
-from fpbench.leaderboard.claims import protocol_of
 from fpbench.leaderboard.collect import Entry
-from fpbench.leaderboard.layout import artifact_path
+from fpbench.leaderboard.layout import evidence_folder
 from fpbench.metrics.attribution import confusion_matrix, image_correctness
 from fpbench.metrics.null_control import chance_interval, chance_p_value
 from fpbench.metrics.score import NotComputable
+from fpbench.runs.rescoring import predictions_of
+from fpbench.scores.evidence import Labels
 
 
 @dataclass(frozen=True)
@@ -32,45 +33,15 @@ class Judged:
     correct: NDArray[np.float64]
 
 
-@dataclass(frozen=True)
-class _Predictions:
-    """Stored predictions in the order of ids."""
-
-    ids: NDArray[np.str_]
-    labels: NDArray[np.int64]
-    proba: NDArray[np.float32]
-
-
-def _read(entry: Entry) -> _Predictions:
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    record = entry.record
-    names = [source.name for source in record.dataset.sources]
-    path = artifact_path(entry.path, record.artifacts["predictions"])
-    expected = sum(source.test for source in record.dataset.sources)
+def _read(entry: Entry) -> tuple[NDArray[np.float32], Labels]:
+    """Stored probabilities in the order of ids, and who made which image."""
     try:
-        with pq.ParquetFile(path, pre_buffer=False) as file:
-            # Asked before anything is read: a small file can claim billions of rows.
-            rows = file.metadata.num_rows
-            if rows != expected:
-                raise BadInput(
-                    f"{entry.link}: {rows} images were judged, but there are {expected}."
-                )
-            table = file.read(["id", "source", *(f"p:{name}" for name in names)], use_threads=False)
-        index = {name: k for k, name in enumerate(names)}
-        labels = np.asarray([index[name] for name in table["source"].to_pylist()], np.int64)
-        ids = np.asarray(table["id"].to_pylist(), str)
-        # Not to_numpy, which imports pandas.
-        columns = [np.from_dlpack(table[f"p:{name}"].combine_chunks()) for name in names]
-    except (OSError, KeyError, TypeError, ValueError, BufferError, pa.ArrowException) as error:
-        reason = str(error).rstrip(".")
-        raise BadInput(f"{entry.link}: the predictions cannot be read: {reason}.") from error
-    order = np.argsort(ids, kind="stable")
-    ids = ids[order]
-    if (ids[1:] == ids[:-1]).any():
-        raise BadInput(f"{entry.link}: the predictions list an image twice.")
-    return _Predictions(ids, labels[order], np.stack(columns, axis=1)[order])
+        evidence, labels = predictions_of(entry.record, evidence_folder(entry.path))
+    except BadInput as error:
+        raise BadInput(f"{entry.link}: {error}") from error
+    order = np.argsort(labels.ids, kind="stable")
+    found = replace(labels, ids=labels.ids[order], labels=labels.labels[order])
+    return evidence.proba[order], found
 
 
 def read_judged(entry: Entry) -> Judged:
@@ -79,14 +50,12 @@ def read_judged(entry: Entry) -> Judged:
     Raises:
         BadInput: If they cannot be read, are of other sources or counts, or define no accuracy.
     """
-    found = _read(entry)
-    real = protocol_of(entry.record).real
+    proba, found = _read(entry)
     try:
-        correct, kept = image_correctness(found.labels, found.proba, real)
+        correct, kept = image_correctness(found.labels, proba, found.real)
     except NotComputable as error:
         raise BadInput(f"{entry.link}: the predictions define no accuracy: {error}") from error
-    generated = found.ids if real is None else found.ids[found.labels != real]
-    return Judged(generated, kept, correct)
+    return Judged(found.ids[found.generated], kept, correct)
 
 
 def read_confusion(entries: Sequence[Entry]) -> NDArray[np.float64] | None:
@@ -101,9 +70,9 @@ def read_confusion(entries: Sequence[Entry]) -> NDArray[np.float64] | None:
     """
     shares = []
     for entry in entries:
-        found = _read(entry)
+        proba, found = _read(entry)
         try:
-            counts = confusion_matrix(found.labels, found.proba, protocol_of(entry.record).real)
+            counts = confusion_matrix(found.labels, proba, found.real)
         except NotComputable:
             return None
         shares.append(counts / np.maximum(counts.sum(axis=1, keepdims=True), 1))
@@ -139,10 +108,10 @@ def read_control(entry: Entry) -> Control:
     Raises:
         BadInput: If they cannot be read or define no accuracy.
     """
-    found, real = _read(entry), protocol_of(entry.record).real
+    proba, found = _read(entry)
     try:
-        low, high = chance_interval(found.labels, found.proba, real)
-        p_value = chance_p_value(found.labels, found.proba, real)
+        low, high = chance_interval(found.labels, proba, found.real)
+        p_value = chance_p_value(found.labels, proba, found.real)
     except NotComputable as error:
         raise BadInput(f"{entry.link}: the predictions define no accuracy: {error}") from error
     return Control(entry, low, high, p_value)

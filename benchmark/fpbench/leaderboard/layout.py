@@ -1,6 +1,7 @@
 """Where things lie under ``leaderboards/``, and which names may become paths.
 
-A record lies at ``results/<dataset>/<method>/<job>.json``, its predictions and evidence in the
+A record lies at ``results/<dataset>/<method>/<job>.json``, that of a transfer at
+``transfers/<trained on>-to-<tested on>/<method>/<job>.json``, its predictions and evidence in the
 folder ``results/<dataset>/<method>/<job>/``, the method's card in
 ``results/<dataset>/<method>/card.yaml``. In a run's own folder all of them lie beside
 ``record.json``.
@@ -9,15 +10,22 @@ folder ``results/<dataset>/<method>/<job>/``, the method's card in
 from __future__ import annotations
 
 import hashlib
-import os
 import re
-import tempfile
 from pathlib import Path
 
 from fpbench.errors import BadInput
-from fpbench.runs.record import ArtifactEntry, Record
+from fpbench.runs.job import CLOSED_SET, TRANSFER
+from fpbench.runs.record import RECORD_FILE, ArtifactEntry, Record
+from fpbench.runs.store import OLD_TRANSFER_FILE
 
 RESULTS = "results"
+TRANSFERS = "transfers"
+FOLDERS = {CLOSED_SET: RESULTS, TRANSFER: TRANSFERS}
+"""Folders of records by protocol; those of any other protocol lie in one of its own name."""
+
+RUN_RECORDS = (RECORD_FILE, OLD_TRANSFER_FILE)
+"""What a record is called in a run's own folder."""
+
 CARD = "card.yaml"
 PUBLISHED = "published.yaml"
 FIGURES = "figures"
@@ -27,7 +35,6 @@ SENT_FIGURES = ("tsne.png", "residuals.png")
 PNG = b"\x89PNG\r\n\x1a\n"
 """How a PNG file begins."""
 
-RUN_RECORD = "record.json"
 RESERVED = frozenset({"readme", "index", "transfer", "structure", "cost", "published"})
 """Boards that are no dataset's; a dataset of such a name would overwrite them."""
 
@@ -63,19 +70,20 @@ def record_path(root: Path, record: Record) -> Path:
     Raises:
         BadInput: If the record's job is not a hash, or its dataset has a reserved name.
     """
-    if not _JOB.fullmatch(record.job):
-        raise BadInput(f"The record's job {record.job!r} is not 16 hexadecimal digits.")
-    dataset = folder_name(record.dataset.name)
-    if dataset.lower() in RESERVED:
+    if not _JOB.fullmatch(record.key):
+        raise BadInput(f"The record's job {record.key!r} is not 16 hexadecimal digits.")
+    place = folder_name(record.job.place)
+    if place.lower() in RESERVED:
         raise BadInput(
-            f"A dataset cannot be called {record.dataset.name!r}: {dataset}.md is another board."
+            f"A dataset cannot be called {record.job.test.name!r}: {place}.md is another board."
         )
-    return root / RESULTS / dataset / folder_name(record.method.name) / f"{record.job}.json"
+    folder = FOLDERS.get(record.job.protocol, record.job.protocol)
+    return root / folder / place / folder_name(record.job.method) / f"{record.key}.json"
 
 
 def evidence_folder(path: Path) -> Path:
     """The folder of the files beside the record at `path`."""
-    return path.parent if path.name == RUN_RECORD else path.with_suffix("")
+    return path.parent if path.name in RUN_RECORDS else path.with_suffix("")
 
 
 def artifact_path(path: Path, entry: ArtifactEntry) -> Path:
@@ -88,25 +96,14 @@ def artifact_path(path: Path, entry: ArtifactEntry) -> Path:
     found = folder / entry.file
     if not _FILE.fullmatch(entry.file):
         raise BadInput(f"{path} names the file {entry.file!r}; a plain file name is needed.")
-    if found.is_symlink() or (path.name != RUN_RECORD and folder.is_symlink()):
+    if found.is_symlink() or (path.name not in RUN_RECORDS and folder.is_symlink()):
         raise BadInput(f"{path} names the file {entry.file!r}, which leads out of its folder.")
     return found
 
 
-def write_text(path: Path, text: str) -> None:
-    """Write a text file so that no half of it is ever seen, with line feeds on every system."""
-    write_bytes(path, text.encode("utf-8"))
+def folders_of_records(root: Path) -> list[Path]:
+    """The folders below `root` that hold records: those of the known protocols that are there."""
+    from fpbench.runs.plugins import protocol_names
 
-
-def write_bytes(path: Path, content: bytes) -> None:
-    """Write a file so that no half of it is ever seen."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(prefix=".partial-", dir=path.parent)
-    temporary = Path(name)
-    try:
-        with os.fdopen(handle, "wb") as stream:
-            stream.write(content)
-        temporary.chmod(0o644)
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    names = dict.fromkeys([*FOLDERS.values(), *(FOLDERS.get(n, n) for n in protocol_names())])
+    return [root / name for name in names if (root / name).is_dir()]

@@ -7,12 +7,13 @@ from collections.abc import Sequence
 from fpbench.leaderboard import columns as c
 from fpbench.leaderboard.across import Across, across_datasets
 from fpbench.leaderboard.boards import Board
+from fpbench.leaderboard.collect import Entry
 from fpbench.leaderboard.markdown import escape, link, table
 from fpbench.leaderboard.published import Published, PublishedTable
 from fpbench.leaderboard.render import HOW_TO_READ, MARK, p_text, published_tables
 from fpbench.leaderboard.rows import HEADLINE, Row, Section
 from fpbench.leaderboard.structure import Structure, aligned, design_of, read_structure
-from fpbench.leaderboard.transfers import TransferEntry, transfer_markdown
+from fpbench.leaderboard.transfers import transfer_markdown
 from fpbench.metrics.alignment import Alignment
 from fpbench.runs.structure import FAMILY
 
@@ -162,7 +163,7 @@ def _tables(published: Published, names: Sequence[str]) -> list[PublishedTable]:
     return [item for item in published.tables if item.id in names]
 
 
-def transfer_board(entries: Sequence[TransferEntry], published: Published) -> str:
+def transfer_board(entries: Sequence[Entry], published: Published) -> str:
     """Scores of methods that were trained on one dataset and tested on another."""
     lines = [MARK, "", "# Transfer", ""]
     lines += [
@@ -183,7 +184,7 @@ def best_of_methods(section: Section) -> list[Row]:
     """The first row of each method: its best."""
     seen: dict[str, Row] = {}
     for row in section.rows:
-        seen.setdefault(row.method.name, row)
+        seen.setdefault(row.job.method, row)
     return list(seen.values())
 
 

@@ -8,11 +8,11 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from fpbench.errors import BadInput
+from fpbench.files import write_text
 from fpbench.leaderboard.build import read_leaderboards
 from fpbench.leaderboard.collect import Problem
 from fpbench.leaderboard.huberrors import hub_errors
 from fpbench.leaderboard.hubresults import hub_files, parse_mapping
-from fpbench.leaderboard.layout import write_text
 from fpbench.leaderboard.site.write import MARKER, make_site
 
 SPACE = "spaces/"

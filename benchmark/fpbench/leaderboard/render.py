@@ -18,7 +18,6 @@ from fpbench.leaderboard.published import (
     value_text,
 )
 from fpbench.leaderboard.rows import HEADLINE, Row, Section
-from fpbench.runs.scoring import scores_of
 
 MARK = "<!-- Made by `fpbench leaderboard build` from the records; edits are overwritten. -->"
 """First line of every file that is made, by which stale ones are known."""
@@ -105,8 +104,8 @@ def _section(board: Board, section: Section, cards: Cards) -> list[str]:
     several = len({s.scoring for s in board.sections}) > 1
     suffix = f", scoring version {section.scoring}" if several else ""
     lines = [f"## {section.title}{suffix}", ""]
-    protocol = section.rows[0].newest.protocol
-    lines += [f"FDR-v1 with n = {protocol.fdr_samples}, d = {protocol.fdr_dimensions}.", ""]
+    setup = section.rows[0].newest.setup
+    lines += [f"FDR-v1 with n = {setup.fdr_samples}, d = {setup.fdr_dimensions}.", ""]
     for group in (*c.GROUPS, c.other_scores(section.rows)):
         if group is not None:
             lines += [f"### {group.title}", "", escape(group.note), ""]
@@ -159,8 +158,8 @@ def _rank(row: Row) -> str:
 
 
 def _name(row: Row) -> str:
-    bag = ", judges bags" if row.newest.protocol.unit == "bag" else ""
-    probe = ", by the common probe" if row.newest.protocol.classifier == "probe" else ""
+    bag = ", judges bags" if row.newest.setup.unit == "bag" else ""
+    probe = ", by the common probe" if row.newest.setup.classifier == "probe" else ""
     return f"**{escape(row.label)}**{bag}{probe}"
 
 
@@ -175,11 +174,11 @@ def _records(entries: Sequence[Entry]) -> str:
     if len(entries) > 5:
         folder = entries[0].link.rpartition("/")[0]
         return link(f"{len(entries)} records", folder)
-    return " ".join(link(entry.record.job[:6], entry.link) for entry in entries)
+    return " ".join(link(entry.record.key[:6], entry.link) for entry in entries)
 
 
 def _paper(row: Row, cards: Cards) -> str:
-    card = cards.get(row.method.name)
+    card = cards.get(row.job.method)
     if card is None:
         return escape(row.method.title)
     return link(f"{card.title} ({card.year})", card.url) if card.url else escape(card.title)
@@ -189,8 +188,8 @@ def _declined(entries: Sequence[Entry]) -> list[str]:
     if not entries:
         return []
     rows = [
-        [escape(e.record.method.label), e.record.protocol.budget, escape(e.record.reason or ""),
-         link(e.record.job[:6], e.link)]
+        [escape(e.record.job.label), e.record.job.budget, escape(e.record.reason or ""),
+         link(e.record.key[:6], e.link)]
         for e in entries
     ]  # fmt: skip
     lines = ["## Declined", "", "Configurations that could not be run, and why.", ""]
@@ -211,12 +210,12 @@ def _controls(controls: Sequence[Control]) -> list[str]:
     rows = []
     for control in controls:
         record = control.entry.record
-        shown, _ = c.score_texts(scores_of(record.scores).get(HEADLINE))
+        shown, _ = c.score_texts(record.score_values.get(HEADLINE))
         verdict = p_text(control.p_value) if control.at_chance else f"**{p_text(control.p_value)}**"
         rows.append(
-            [escape(record.method.label), record.protocol.budget, shown,
+            [escape(record.job.label), record.job.budget, shown,
              f"[{c.number(control.low)}, {c.number(control.high)}]", verdict,
-             str(record.protocol.seed), link(record.job[:6], control.entry.link)]
+             str(record.job.seed), link(record.key[:6], control.entry.link)]
         )  # fmt: skip
     lines = ["## Null controls", "", f"{CONTROLS}; bold below 0.05.", ""]
     headings = ["method", "budget", "accuracy", "chance interval", "p", "seed", "record"]

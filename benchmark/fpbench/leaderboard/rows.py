@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TypeVar
@@ -14,13 +13,12 @@ from fpbench.leaderboard.combine import combined
 from fpbench.leaderboard.judged import Judged, of_folds, of_seeds, read_judged
 from fpbench.leaderboard.pairs import Pairs
 from fpbench.metrics.score import Score
+from fpbench.runs.job import Job
 from fpbench.runs.record import CostEntry, MethodEntry, Record
-from fpbench.runs.scoring import scores_of
+from fpbench.scores.attribution import ACCURACY
+from fpbench.scores.catalogue import bounds
 
-HEADLINE = "accuracy"
-
-_WITHOUT_CEILING = frozenset({"fdr", "fdr_inter", "fdr_intra", "fdr_raw", "decorrelation_dsf_l1"})
-"""Distances and their ratios: that all intervals end below 1 does not make 1 a bound."""
+HEADLINE = ACCURACY.key
 
 _T = TypeVar("_T")
 _K = TypeVar("_K")
@@ -52,7 +50,8 @@ class Row:
     """One configuration of a method on one dataset.
 
     Attributes:
-        method: Name, variant, version, parameters, package and title, as in its newest record.
+        job: Of its newest record: method, variant, version and parameters are the row's.
+        method: Package and title, as in its newest record.
         entries: Its records, by fold and seed.
         scores: By key, combined over folds and seeds.
         spread: Smallest and largest value over seeds, for scores with several.
@@ -62,6 +61,7 @@ class Row:
         unranked: Why it has no rank, or None.
     """
 
+    job: Job
     method: MethodEntry
     entries: tuple[Entry, ...]
     scores: Mapping[str, Score] = field(default_factory=dict)
@@ -74,12 +74,12 @@ class Row:
     @property
     def label(self) -> str:
         """The method as it is asked for: ``manifpt:freq k=5``."""
-        return self.method.label
+        return self.job.label
 
     @property
     def seeds(self) -> tuple[int, ...]:
         """The seeds that were run, sorted."""
-        return tuple(sorted({entry.record.protocol.seed for entry in self.entries}))
+        return tuple(sorted({entry.record.job.seed for entry in self.entries}))
 
     @property
     def newest(self) -> Record:
@@ -121,7 +121,7 @@ class Section:
 
 
 def _age(entry: Entry) -> tuple[object, str]:
-    return entry.record.created, entry.record.job
+    return entry.record.created, entry.record.key
 
 
 def grouped(items: Iterable[_T], key: Callable[[_T], _K]) -> dict[_K, list[_T]]:
@@ -134,16 +134,16 @@ def grouped(items: Iterable[_T], key: Callable[[_T], _K]) -> dict[_K, list[_T]]:
 
 def configuration(entry: Entry) -> tuple[str, str, str]:
     """What a row stands for: method, variant and parameters."""
-    method = entry.record.method
-    return method.name, method.variant, json.dumps(method.params, sort_keys=True)
+    job = entry.record.job
+    return job.method, job.variant, json.dumps(job.params, sort_keys=True)
 
 
 def current(entries: Iterable[Entry]) -> list[Entry]:
     """Of each configuration, the records of the method's version that was run last."""
     kept: list[Entry] = []
     for members in grouped(entries, configuration).values():
-        version = max(members, key=_age).record.method.version
-        kept += [entry for entry in members if entry.record.method.version == version]
+        version = max(members, key=_age).record.job.method_version
+        kept += [entry for entry in members if entry.record.job.method_version == version]
     return kept
 
 
@@ -160,7 +160,7 @@ def make_row(entries: Sequence[Entry], problems: list[Problem]) -> Row | None:
     for entry in sorted(entries, key=_place):
         try:
             judged[entry.link] = read_judged(entry)
-            scores_of(entry.record.scores)
+            _ = entry.record.score_values  # raises on a score that cannot be
         except BadInput as error:
             problems.append(Problem(entry.link, str(error).removeprefix(f"{entry.link}: ")))
             continue
@@ -170,11 +170,12 @@ def make_row(entries: Sequence[Entry], problems: list[Problem]) -> Row | None:
         usable.append(entry)
     if not usable:
         return None
-    folds = usable[0].record.protocol.folds
-    by_fold = grouped(usable, lambda entry: entry.record.protocol.fold)
+    folds = usable[0].record.job.folds
+    by_fold = grouped(usable, lambda entry: entry.record.job.fold)
     together, unranked = _judged_together(by_fold, judged, folds)
     newest = max(usable, key=_age).record
     return Row(
+        job=newest.job,
         method=newest.method,
         entries=tuple(usable),
         scores=_combined(by_fold),
@@ -186,19 +187,19 @@ def make_row(entries: Sequence[Entry], problems: list[Problem]) -> Row | None:
 
 
 def _place(entry: Entry) -> tuple[int, int, str]:
-    protocol = entry.record.protocol
-    return (-1 if protocol.fold is None else protocol.fold), protocol.seed, entry.record.job
+    job = entry.record.job
+    return (-1 if job.fold is None else job.fold), job.seed, job.key
 
 
 def _combined(by_fold: Mapping[int | None, Sequence[Entry]]) -> dict[str, Score]:
     """Over the seeds of each fold, then over folds; of scores that every record has."""
-    tables = [[scores_of(entry.record.scores) for entry in members] for members in by_fold.values()]
+    tables = [[entry.record.score_values for entry in members] for members in by_fold.values()]
     records = [scores for seeds in tables for scores in seeds]
     keys = [key for key in records[0] if all(key in scores for scores in records)]
     return {
         key: combined(
             [[scores[key] for scores in seeds] for seeds in tables],
-            highest=math.inf if key in _WITHOUT_CEILING else 1.0,
+            highest=bounds(key)[1],
         )
         for key in keys
     }

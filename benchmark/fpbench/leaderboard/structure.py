@@ -11,13 +11,13 @@ from fpbench.datasets.card import as_source, read_sources
 from fpbench.datasets.layout import SOURCES
 from fpbench.errors import BadInput
 from fpbench.images import Source
+from fpbench.leaderboard.boards import DatasetEntry
 from fpbench.leaderboard.layout import artifact_path
 from fpbench.leaderboard.rows import Row
 from fpbench.metrics.alignment import Alignment
 from fpbench.metrics.score import NotComputable
 from fpbench.metrics.structure import Hierarchy, cluster_sources, similarity_distance
 from fpbench.registry import card_folders
-from fpbench.runs.record import DatasetEntry
 from fpbench.runs.structure import FAMILY, align_tree, attributes_of
 
 CHOICES = ("upsampling", "nonlinearity", "normalisation", "downsampling", "skip", "loss")

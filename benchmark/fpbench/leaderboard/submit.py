@@ -8,12 +8,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from fpbench.errors import BadInput
+from fpbench.files import write_bytes
 from fpbench.leaderboard.claims import (
     Difference,
     check_files,
     check_job,
     check_unlimited,
     compare_scores,
+    needed_files,
     recomputed,
 )
 from fpbench.leaderboard.huberrors import hub_errors
@@ -21,32 +23,16 @@ from fpbench.leaderboard.layout import (
     CARD,
     FIGURES,
     PNG,
-    RUN_RECORD,
     SENT_FIGURES,
     artifact_path,
     evidence_folder,
     record_path,
-    write_bytes,
 )
 from fpbench.leaderboard.methodcard import card_text, published_card, read_card
-from fpbench.leaderboard.rows import HEADLINE
-from fpbench.leaderboard.schema import load_record
-from fpbench.leaderboard.transfers import (
-    COLUMNS,
-    check_transfer,
-    predictions_path,
-    rescored,
-    transfer_path,
-    transfer_spec,
-)
 from fpbench.registry import card_folders, method_class, method_origin
-from fpbench.runs.record import DatasetEntry, Record
-from fpbench.runs.transferrecord import (
-    TRANSFER_FILE,
-    SideEntry,
-    TransferRecord,
-    read_transfer,
-)
+from fpbench.runs.job import CLOSED_SET, Side
+from fpbench.runs.record import RECORD_FILE, Record, read_record
+from fpbench.runs.store import find_records as records_below
 
 _HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
 _LARGEST_FIGURE = 1 << 20
@@ -64,7 +50,7 @@ class Submission:
         notes: What the submitter should know.
     """
 
-    record: Record | TransferRecord
+    record: Record
     source: Path
     files: dict[str, bytes]
     state: str
@@ -73,22 +59,13 @@ class Submission:
     @property
     def title(self) -> str:
         """The job in a few words."""
-        record = self.record
-        if isinstance(record, TransferRecord):
-            return transfer_spec(record).title
-        return (
-            f"{record.method.name}:{record.method.variant} on {record.dataset.name}, seed "
-            f"{record.protocol.seed}, budget {record.protocol.budget}"
-        )
+        return self.record.job.title
 
     @property
     def headline(self) -> str:
         """Its headline score, or how the job ended."""
-        key = COLUMNS[0][0] if isinstance(self.record, TransferRecord) else HEADLINE
-        score = self.record.scores.get(key)
-        if score is None or score.value is None:
-            return self.record.status
-        return f"{score.value:.3f}"
+        score = self.record.headline
+        return self.record.status if score is None or score.value is None else f"{score.value:.3f}"
 
     @property
     def size(self) -> int:
@@ -107,16 +84,10 @@ def find_records(runs: Iterable[Path]) -> list[Path]:
         if run.is_file():
             found.append(run)
             continue
-        records = sorted(
-            path
-            for name in (RUN_RECORD, TRANSFER_FILE)
-            for path in run.rglob(name)
-            if not any(part.startswith(".") for part in path.relative_to(run).parts)
-        )
+        records = sorted(records_below(run))
         if not records:
             raise BadInput(
-                f"{run} holds no {RUN_RECORD} and no {TRANSFER_FILE}; name a run's folder, or a "
-                "folder of them."
+                f"{run} holds no {RECORD_FILE}; name a run's folder, or a folder of them."
             )
         found += records
     return list(dict.fromkeys(found))
@@ -134,14 +105,14 @@ def prepare(path: Path, root: Path) -> Submission:
             nobody else could load its dataset, its method is neither installed nor known, or
             another result of the same job is there already.
     """
-    if path.name == TRANSFER_FILE:
-        return _prepare_transfer(path, root)
-    record = load_record(path)
+    record = read_record(path)
     if record.status == "failed":
         raise BadInput(f"{path} is of a failed job, which is no result: {record.reason}")
     check_job(record, path)
     check_unlimited(record, path)
-    notes = _check_dataset(record.dataset, path)
+    notes: list[str] = []
+    for side in dict.fromkeys((record.job.train, record.job.test)):
+        notes += _check_dataset(side, path)
     target = record_path(root, record)
     folder = target.parent.relative_to(root).as_posix()
     files = {f"{folder}/{target.name}": path.read_bytes()}
@@ -151,38 +122,19 @@ def prepare(path: Path, root: Path) -> Submission:
         if differences:
             raise BadInput(f"{path}: scores do not follow from predictions: {told(differences)}.")
         beside = f"{folder}/{target.stem}"
-        for name in ("predictions", "evidence"):
+        for name in needed_files(record):
             entry = record.artifacts[name]
             files[f"{beside}/{entry.file}"] = artifact_path(path, entry).read_bytes()
         for name, content in _figures(path).items():
             files[f"{beside}/{FIGURES}/{name}"] = content
-    files[f"{folder}/{CARD}"] = _card(record, path, target.parent / CARD)
+    if record.job.protocol == CLOSED_SET:
+        files[f"{folder}/{CARD}"] = _card(record, path, target.parent / CARD)
     if record.environment.git_dirty:
         notes.append("fpbench's checkout had changes that no commit holds.")
-    if record.protocol.budget == "smoke":
+    if record.job.budget == "smoke":
         notes.append("budget smoke is a test of the plumbing; boards show it last.")
-    state = _state(record, load_record(target) if target.is_file() else None, target)
+    state = _state(record, read_record(target) if target.is_file() else None, target)
     return Submission(record, path, files, state, tuple(notes))
-
-
-def _prepare_transfer(path: Path, root: Path) -> Submission:
-    record = read_transfer(path)
-    check_transfer(record, path)
-    notes: list[str] = []
-    for side in (record.train, record.test):
-        notes += _check_dataset(side, path)
-    target = transfer_path(root, record)
-    files = {target.relative_to(root).as_posix(): path.read_bytes()}
-    if record.status == "done":
-        differences = [d for d in rescored(record, path) if not d.is_rounding]
-        if differences:
-            raise BadInput(f"{path}: scores do not follow from predictions: {told(differences)}.")
-        beside = predictions_path(target).relative_to(root).as_posix()
-        files[beside] = predictions_path(path).read_bytes()
-    if record.environment.git_dirty:
-        notes.append("fpbench's checkout had changes that no commit holds.")
-    known = read_transfer(target) if target.is_file() else None
-    return Submission(record, path, files, _state(record, known, target), tuple(notes))
 
 
 def told(differences: Sequence[Difference]) -> str:
@@ -192,7 +144,7 @@ def told(differences: Sequence[Difference]) -> str:
     return f"{shown} (and {more} more)" if more > 0 else shown
 
 
-def _check_dataset(dataset: DatasetEntry | SideEntry, path: Path) -> list[str]:
+def _check_dataset(dataset: Side, path: Path) -> list[str]:
     """Refuse a dataset that nobody else could load."""
     name = dataset.name
     folder = card_folders().get(name.partition(":")[0])
@@ -231,29 +183,27 @@ def _figures(path: Path) -> dict[str, bytes]:
 
 def _card(record: Record, path: Path, there: Path) -> bytes:
     """The method's card: of the installed method, else the one that is there."""
-    name = record.method.name
+    name = record.job.method
     package = record.method.package.partition(" ")[0]
     try:
         cls = method_class(name)
     except BadInput as error:
-        if there.is_file() and read_card(there).version == record.method.version:
+        if there.is_file() and read_card(there).version == record.job.method_version:
             return there.read_bytes()
         raise BadInput(
             f"{path}: the card of {name!r} is needed for its citation, but the method is not "
             f"installed here; install {record.method.package} and submit again."
         ) from error
-    if method_origin(name) != package or cls.card.version != record.method.version:
+    if method_origin(name) != package or cls.card.version != record.job.method_version:
         raise BadInput(
-            f"{path} is of {name!r} version {record.method.version} of {record.method.package}, "
-            f"but version {cls.card.version} of {method_origin(name)} is installed here; run the "
-            "job again with it."
+            f"{path} is of {name!r} version {record.job.method_version} of "
+            f"{record.method.package}, but version {cls.card.version} of {method_origin(name)} is "
+            "installed here; run the job again with it."
         )
     return card_text(published_card(cls.card, package)).encode()
 
 
-def _state(
-    record: Record | TransferRecord, known: Record | TransferRecord | None, target: Path
-) -> str:
+def _state(record: Record, known: Record | None, target: Path) -> str:
     if known is None or known.status != "done":
         return "new"
     differences = [d for d in compare_scores(known.scores, record.scores) if not d.is_rounding]

@@ -1,184 +1,43 @@
-"""Transfer records on their way to the transfer board: gathered, followed, submitted, shown.
-
-A record lies at ``transfers/<trained on>-to-<tested on>/<method>/<job>.json``, its predictions in
-the folder ``<job>/`` beside it.
-"""
+"""Transfer records as tables of the transfer board."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
-from fpbench.errors import BadInput
 from fpbench.leaderboard import columns as c
-from fpbench.leaderboard.claims import Difference, check_rules, compare_scores
-from fpbench.leaderboard.collect import Problem, check_inside, relative
+from fpbench.leaderboard.collect import Entry
 from fpbench.leaderboard.combine import combined
-from fpbench.leaderboard.layout import folder_name
 from fpbench.leaderboard.markdown import escape, table
 from fpbench.metrics.score import Score
-from fpbench.runs.artifacts import PREDICTIONS, describe_file
-from fpbench.runs.record import ScoreEntry
-from fpbench.runs.scoring import score_entries, scores_of
-from fpbench.runs.transferjob import Side, TransferSpec
-from fpbench.runs.transferrecord import (
-    TRANSFER_FILE,
-    SideEntry,
-    TransferRecord,
-    read_transfer,
-)
-from fpbench.runs.transferscoring import read_task, score_transfer
+from fpbench.runs.protocols.transfer import TransferFacts
+from fpbench.runs.record import Record
+from fpbench.scores.attribution import AUC_REAL
+from fpbench.scores.transfer import DISJOINT, FAMILY, SHARED_MASKED, SHARED_UNMASKED
 
-TRANSFERS = "transfers"
-
-COLUMNS = (
-    ("shared_masked", "shared models"),
-    ("shared_unmasked", "shared, of all trained on"),
-    ("family", "family"),
-    ("disjoint", "family of unseen models"),
-    ("auc_real", "AUC, Real"),
-)
-"""Scores on the transfer board with their headings, the first one decides the order."""
+COLUMNS = (SHARED_MASKED, SHARED_UNMASKED, FAMILY, DISJOINT, AUC_REAL)
+"""Scores on the transfer board, the first one decides the order."""
 
 _SIZE_RULES = {"same": "", "native": ", each at its own size", "nearest": ", the smaller enlarged"}
 """What the heading says of the rule for sizes, which sets tables of one pair apart."""
 
 
-@dataclass(frozen=True)
-class TransferEntry:
-    """One transfer record.
-
-    Attributes:
-        record: The record.
-        path: Its file.
-        link: Its path relative to the leaderboards' folder.
-    """
-
-    record: TransferRecord
-    path: Path
-    link: str
+def _facts(record: Record) -> TransferFacts:
+    return TransferFacts.model_validate(record.setup.facts)
 
 
-def transfer_spec(record: TransferRecord) -> TransferSpec:
-    """The job that a transfer record says it is of."""
-
-    def side(entry: SideEntry) -> Side:
-        return Side(entry.name, entry.revision, entry.content_hash, tuple(entry.chosen))
-
-    return TransferSpec(
-        method=record.method.name,
-        variant=record.method.variant,
-        method_version=record.method.version,
-        train=side(record.train),
-        test=side(record.test),
-        params=record.method.params,
-        reference=record.protocol.reference,
-        resize=record.protocol.resize,
-        budget=record.protocol.budget,
-        seed=record.protocol.seed,
-        scoring=record.protocol.scoring,
-    )
-
-
-def transfer_path(root: Path, record: TransferRecord) -> Path:
-    """Where a transfer record lies under the leaderboards' folder `root`."""
-    pair = folder_name(transfer_spec(record).dataset)
-    return root / TRANSFERS / pair / folder_name(record.method.name) / f"{record.job}.json"
-
-
-def predictions_path(path: Path) -> Path:
-    """The predictions beside the transfer record at `path`."""
-    folder = path.parent if path.name == TRANSFER_FILE else path.with_suffix("")
-    return folder / PREDICTIONS
-
-
-def check_transfer(record: TransferRecord, path: Path) -> None:
-    """Check that a transfer record is a result and that its files are what it says.
-
-    Raises:
-        BadInput: If the job failed, its hash does not follow from its fields, or the predictions
-            are missing or others.
-    """
-    if record.status == "failed":
-        raise BadInput(f"{path} is of a failed job, which is no result: {record.reason}")
-    expected = transfer_spec(record).key
-    if record.job != expected:
-        raise BadInput(
-            f"{path}: the job {record.job} does not follow from the record's method, datasets and "
-            f"protocol, which give {expected}; a field was changed after the run."
-        )
-    if record.status != "done":
-        return
-    predictions = predictions_path(path)
-    if not predictions.is_file():
-        raise BadInput(f"{predictions} is missing, so the scores of {path.name} are unfounded.")
-    found = describe_file(predictions)
-    named = record.artifacts.get("predictions")
-    if named is None or (named.sha256, named.size) != (found.sha256, found.size):
-        raise BadInput(
-            f"{predictions} is not the file that the record was made with: its checksum differs."
-        )
-
-
-def score_transfer_again(record: TransferRecord, path: Path) -> dict[str, ScoreEntry]:
-    """The scores that the stored predictions of a finished record have by the present rules.
-
-    Raises:
-        BadInput: If the predictions cannot be read or scored.
-    """
-    task = read_task(predictions_path(path), record)
-    try:
-        return score_entries(score_transfer(task, record.protocol.seed))
-    except (ValueError, IndexError) as error:
-        raise BadInput(f"{path}: the stored predictions cannot be scored: {error}.") from error
-
-
-def rescored(record: TransferRecord, path: Path) -> list[Difference]:
-    """Score the stored predictions again and list what differs from the record.
-
-    Raises:
-        BadInput: If the record is of other rules, or the predictions cannot be read or scored.
-    """
-    check_rules(record.protocol.scoring, path)
-    return compare_scores(record.scores, score_transfer_again(record, path))
-
-
-def collect_transfers(root: Path) -> tuple[tuple[TransferEntry, ...], tuple[Problem, ...]]:
-    """Read all transfer records below ``root/transfers``; what cannot be used is named."""
-    entries: list[TransferEntry] = []
-    problems: list[Problem] = []
-    for path in sorted((root / TRANSFERS).rglob("*.json")):
-        link = path.relative_to(root).as_posix()
-        try:
-            check_inside(root, path)
-            record = read_transfer(path)
-            check_transfer(record, path)
-            belongs = transfer_path(root, record)
-            if belongs != path:
-                raise BadInput(
-                    f"{path} is a record of {belongs.relative_to(root).as_posix()}; move it "
-                    "there, or run `fpbench submit`, which does."
-                )
-        except BadInput as error:
-            problems.append(Problem(link, relative(str(error), root)))
-        else:
-            entries.append(TransferEntry(record, path, link))
-    return tuple(entries), tuple(problems)
-
-
-def _group(record: TransferRecord) -> tuple[str, ...]:
+def _group(record: Record) -> tuple[str, ...]:
     """Records of one table: the same data, budget and rules."""
-    spec, protocol = transfer_spec(record), record.protocol
+    job = record.job
     return (
-        spec.train.title,
-        spec.test.title,
-        record.train.content_hash,
-        record.test.content_hash,
-        protocol.budget,
-        protocol.reference,
-        protocol.size_rule,
-        str(protocol.scoring),
+        job.train.title,
+        job.test.title,
+        job.train.content_hash,
+        job.test.content_hash,
+        job.budget,
+        str(job.settings["reference"]),
+        _facts(record).size_rule,
+        str(job.scoring),
     )
 
 
@@ -223,45 +82,45 @@ class TransferTable:
     rows: tuple[TransferRow, ...]
 
 
-def transfer_tables(entries: Iterable[TransferEntry]) -> list[TransferTable]:
+def transfer_tables(entries: Iterable[Entry]) -> list[TransferTable]:
     """One table for each pair of datasets, budget and set of rules, by their names."""
-    groups: dict[tuple[str, ...], dict[str, list[TransferEntry]]] = {}
-    for entry in sorted(entries, key=lambda e: (e.record.protocol.seed, e.link)):
+    groups: dict[tuple[str, ...], dict[str, list[Entry]]] = {}
+    for entry in sorted(entries, key=lambda e: (e.record.job.seed, e.link)):
         rows = groups.setdefault(_group(entry.record), {})
-        rows.setdefault(entry.record.method.label, []).append(entry)
+        rows.setdefault(entry.record.job.label, []).append(entry)
     return [_table(groups[group]) for group in sorted(groups)]
 
 
-def _table(rows: dict[str, list[TransferEntry]]) -> TransferTable:
+def _table(rows: dict[str, list[Entry]]) -> TransferTable:
     first = next(iter(rows.values()))[0].record
-    spec, labels, protocol = transfer_spec(first), first.labels, first.protocol
+    job, facts = first.job, _facts(first)
     cap = (
-        f"Naming the model cannot exceed {labels.cap:.3f} on all tested models."
-        if labels.cap
+        f"Naming the model cannot exceed {facts.cap:.3f} on all tested models."
+        if facts.cap
         else "No tested model was trained on, so none can be named."
     )
+    whose = "trained on" if job.settings["reference"] == "source" else "tested on"
     about = (
-        f"Revisions {first.train.revision} and {first.test.revision}. Models in both: "
-        f"{', '.join(labels.shared_architectures) or 'none'}. Tested only: "
-        f"{', '.join(labels.new_architectures) or 'none'}. Reference images of the dataset "
-        f"{'trained on' if protocol.reference == 'source' else 'tested on'}. {cap}{_sizes(first)}"
+        f"Revisions {job.train.revision} and {job.test.revision}. Models in both: "
+        f"{', '.join(facts.shared_architectures) or 'none'}. Tested only: "
+        f"{', '.join(facts.new_architectures) or 'none'}. Reference images of the dataset "
+        f"{whose}. {cap}{_sizes(first)}"
     )
     chance: tuple[float | None, ...] = (None,) * len(COLUMNS)
     found: list[TransferRow] = []
     for label, entries in rows.items():
         done = [entry.record for entry in entries if entry.record.status == "done"]
-        records = tuple((entry.record.protocol.seed, entry.link) for entry in entries)
+        records = tuple((entry.record.job.seed, entry.link) for entry in entries)
         if not done:
             found.append(TransferRow(label, (), entries[0].record.reason or "", records))
             continue
-        runs = [scores_of(record.scores) for record in done]
-        scores = tuple(_mean(runs, key) for key, _ in COLUMNS)
+        runs = [record.score_values for record in done]
+        scores = tuple(_mean(runs, column.key) for column in COLUMNS)
         found.append(TransferRow(label, scores, "", records))
-        levels = (done[0].scores.get(key) for key, _ in COLUMNS)
+        levels = (done[0].scores.get(column.key) for column in COLUMNS)
         chance = tuple(None if level is None else level.chance for level in levels)
     return TransferTable(
-        f"{spec.train.title} to {spec.test.title}, budget {protocol.budget}"
-        f"{_SIZE_RULES[protocol.size_rule]}",
+        f"{job.train.title} to {job.test.title}, budget {job.budget}{_SIZE_RULES[facts.size_rule]}",
         about,
         chance,
         tuple(sorted(found, key=_order)),
@@ -281,7 +140,7 @@ def level_text(chance: float | None) -> str:
     return "–" if chance is None else f"{chance:.3f}"
 
 
-def transfer_markdown(entries: Iterable[TransferEntry]) -> list[str]:
+def transfer_markdown(entries: Iterable[Entry]) -> list[str]:
     """The tables as lines of Markdown."""
     lines: list[str] = []
     for found in transfer_tables(entries):
@@ -294,17 +153,17 @@ def transfer_markdown(entries: Iterable[TransferEntry]) -> list[str]:
             body.append(
                 [f"**{escape(row.label)}**", *(cells or [escape(row.reason), *empty]), links]
             )
-        headings = ["method", *(title for _, title in COLUMNS), "records by seed"]
+        headings = ["method", *(column.heading for column in COLUMNS), "records by seed"]
         lines += table(headings, body)
     return lines
 
 
-def _sizes(record: TransferRecord) -> str:
-    if record.protocol.size_rule == "same":
+def _sizes(record: Record) -> str:
+    if _facts(record).size_rule == "same":
         return ""
-    height, width = record.train.image_size
+    height, width = record.trained.image_size
     other = "x".join(map(str, record.test.image_size))
     text = f" Trained at {height}x{width}, tested at {other}"
-    if record.protocol.size_rule == "nearest":
+    if _facts(record).size_rule == "nearest":
         text += ", the smaller enlarged by nearest neighbour, so scores are confounded"
     return text + "."

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Mapping, Sequence
-from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -18,14 +17,14 @@ from fpbench.leaderboard.claims import (
     check_files,
     check_job,
     compare_scores,
-    read_checked_evidence,
     recomputed,
-    spec_of,
 )
-from fpbench.leaderboard.layout import RUN_RECORD, artifact_path
-from fpbench.leaderboard.schema import load_record
+from fpbench.leaderboard.layout import RUN_RECORDS, artifact_path, evidence_folder
 from fpbench.method import Progress
-from fpbench.runs.record import Record, ScoreEntry
+from fpbench.runs.job import Job, Side
+from fpbench.runs.options import JobOptions
+from fpbench.runs.record import RECORD_FILE, Record, ScoreEntry, read_record
+from fpbench.runs.rescoring import evidence_of
 
 Outcome = Literal["bitwise", "within tolerance", "mismatch", "not checked"]
 
@@ -98,10 +97,11 @@ def verify(
         BadInput: If the file is no record.
     """
     if path.is_dir():
-        if not (path / RUN_RECORD).is_file():
-            raise BadInput(f"{path} holds no {RUN_RECORD}; name a record, or a run's folder.")
-        path = path / RUN_RECORD
-    record = load_record(path)
+        found = [path / name for name in RUN_RECORDS if (path / name).is_file()]
+        if not found:
+            raise BadInput(f"{path} holds no {RECORD_FILE}; name a record, or a run's folder.")
+        path = found[0]
+    record = read_record(path)
     steps = [_guarded("job", lambda: check_job(record, path))]
     if record.status != "done":
         reason = f"The job was {record.status}: {record.reason or 'no reason given'}"
@@ -164,12 +164,13 @@ def _correlations(record: Record, path: Path, file: Path) -> Step:
     )
     from fpbench.metrics.score import NotComputable
 
-    evidence = read_checked_evidence(record, path)
-    generators = [k for k, source in enumerate(record.dataset.sources) if source.family != "Real"]
+    evidence, labels = evidence_of(record, evidence_folder(path))
+    if "correlations" not in evidence.arrays:
+        return Step("embeddings", "not checked", ("The record keeps no correlations.",))
     try:
         arrays = load_file(file)
-        means = arrays["fingerprints"][generators]
-        fingerprints = source_fingerprints(means, np.arange(len(generators)))
+        means = arrays["fingerprints"][labels.generators]
+        fingerprints = source_fingerprints(means, np.arange(len(labels.generators)))
         own = fingerprint_correlations(fingerprints)
         items = item_correlations(arrays["test"], fingerprints)
     except NotComputable as error:
@@ -178,8 +179,8 @@ def _correlations(record: Record, path: Path, file: Path) -> Step:
         return Step("embeddings", "mismatch", (f"{file.name} cannot be read: {error}",))
     gaps = []
     for name, stored, found in (
-        ("correlations", evidence.correlations, items),
-        ("fingerprint_correlations", evidence.fingerprint_correlations, own),
+        ("correlations", evidence.floats("correlations"), items),
+        ("fingerprint_correlations", evidence.floats("fingerprint_correlations"), own),
     ):
         if stored.shape != found.shape:
             return Step("embeddings", "mismatch", (f"{name} are of shape {stored.shape}.",))
@@ -205,84 +206,90 @@ def _on_dataset(
     """The record against the dataset's own images, then against a run of its own."""
     if not rerun:
         return [Step("rerun", "not checked", ("It was not asked for.",))]
-    from fpbench.datasets.load import identify
-
-    location = record.dataset.name if dataset is None else dataset
-    try:
-        known = identify(location, offline=offline)
-    except BadInput as error:
-        return [Step("dataset", "not checked", (str(error),))]
-    if known.content_hash != record.dataset.content_hash:
-        return [
-            Step(
-                "dataset",
-                "mismatch",
-                (
-                    f"The record is of revision {record.dataset.revision} of "
-                    f"{record.dataset.name} (content {record.dataset.content_hash[:12]}); "
-                    f"{location} is revision {known.revision} (content "
-                    f"{known.content_hash[:12]}). Name the right one with --dataset, or leave the "
-                    "rerun out with --no-rerun.",
-                ),
-            )
-        ]
-    steps = [_guarded("dataset", lambda: _check_revision(record, known.revision, location))]
-    steps.append(_run_again(record, path, location, device, tolerance, offline, progress))
+    steps: list[Step] = []
+    sides = {"trained on": record.job.train, "tested on": record.job.test}
+    if record.job.train == record.job.test:
+        sides = {"": record.job.test}
+    for what, side in sides.items():
+        found = _dataset(side, dataset, offline, what)
+        if found.outcome != "bitwise":
+            return [*steps, found]
+        steps.append(found)
+    job = record.job if dataset is None else record.job.at(dataset)
+    steps.append(_run_again(record, job, path, device, tolerance, offline, progress))
     return steps
 
 
-def _check_revision(record: Record, revision: str, location: str) -> None:
-    # A Hub dataset's revision is a commit, a built copy's is its own: the content decides.
-    same_name = record.dataset.name == location
-    if same_name and revision != record.dataset.revision:
-        raise BadInput(
-            f"The record names revision {record.dataset.revision}, but images with its content "
-            f"hash are revision {revision}."
+def _dataset(side: Side, location: str | None, offline: bool, what: str) -> Step:
+    """One side of the record against the images that are here under its name."""
+    from fpbench.datasets.load import identify
+
+    title = f"dataset {what}".rstrip()
+    where = side.name if location is None else location
+    try:
+        known = identify(where, offline=offline)
+    except BadInput as error:
+        return Step(title, "not checked", (str(error),))
+    if known.content_hash != side.content_hash:
+        told = (
+            f"The record is of revision {side.revision} of {side.name} (content "
+            f"{side.content_hash[:12]}); {where} is revision {known.revision} (content "
+            f"{known.content_hash[:12]}). Name the right one with --dataset, or leave the rerun "
+            "out with --no-rerun."
         )
+        return Step(title, "mismatch", (told,))
+    # A Hub dataset's revision is a commit, a built copy's is its own: the content decides.
+    if side.name == where and known.revision != side.revision:
+        told = (
+            f"The record names revision {side.revision}, but images with its content hash are "
+            f"revision {known.revision}."
+        )
+        return Step(title, "mismatch", (told,))
+    return Step(title, "bitwise")
 
 
 def _run_again(
     record: Record,
+    job: Job,
     path: Path,
-    location: str,
     device: str,
     tolerance: float,
     offline: bool,
     progress: Progress | None,
 ) -> Step:
     try:
-        cls, _ = registry.resolve_method(f"{record.method.name}:{record.method.variant}")
+        cls, _ = registry.resolve_method(f"{record.job.method}:{record.job.variant}")
     except BadInput as error:
         return Step("rerun", "not checked", (str(error),))
-    if cls.card.version != record.method.version:
-        told = f"version {cls.card.version} is installed, the record is of {record.method.version}"
-        return Step("rerun", "not checked", (f"Of {record.method.name}, {told}.",))
+    if cls.card.version != record.job.method_version:
+        told = (
+            f"version {cls.card.version} is installed, the record is of {record.job.method_version}"
+        )
+        return Step("rerun", "not checked", (f"Of {record.job.method}, {told}.",))
     # Imported here, because it imports torch: following stored predictions needs none.
-    from fpbench.compute.threads import limited_threads
     from fpbench.runs.execute import execute
     from fpbench.runs.store import Store
 
     # As many threads as the record's run had, because training amplifies the order of sums.
-    threads = record.environment.threads
-    spec = spec_of(record, location="" if location == record.dataset.name else location)
+    options = JobOptions(
+        device=device, figures=False, offline=offline, threads=record.environment.threads
+    )
     with tempfile.TemporaryDirectory(prefix="fpbench-verify-") as folder:
         store = Store(Path(folder))
         try:
-            with nullcontext() if threads is None else limited_threads(threads):
-                again = execute(
-                    spec, store, device=device, progress=progress, figures=False, offline=offline
-                )
+            again = execute(job, store, options, progress)
         except BadInput as error:
             return Step("rerun", "not checked", (str(error),))
         if again.status != "done":
             return Step("rerun", "mismatch", (f"It {again.status}: {again.reason}",))
         differences = compare_scores(record.scores, again.scores)
         try:
-            first = read_checked_evidence(record, path)
-            second = read_checked_evidence(again, store.folder(spec) / RUN_RECORD)
+            first, labels = evidence_of(record, evidence_folder(path))
+            second, found = evidence_of(again, store.folder(job))
         except BadInput as error:
             return Step("rerun", "mismatch", (str(error),))
-    if not np.array_equal(first.ids, second.ids) or not np.array_equal(first.labels, second.labels):
+    same = np.array_equal(labels.ids, found.ids) and np.array_equal(labels.labels, found.labels)
+    if not same:
         return Step("rerun", "mismatch", ("The predictions are of other images.",))
     if not differences and np.array_equal(first.proba, second.proba):
         return Step("rerun", "bitwise")

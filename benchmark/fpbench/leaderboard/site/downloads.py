@@ -6,6 +6,7 @@ import csv
 import io
 import json
 from collections.abc import Container
+from dataclasses import fields
 from typing import Any
 
 from fpbench.leaderboard.boards import Board
@@ -64,10 +65,10 @@ def board_csv(board: Board) -> str:
             values: list[object] = [
                 board.name,
                 board.dataset.revision,
-                row.method.name,
-                row.method.variant,
-                json.dumps(row.method.params, sort_keys=True) if row.method.params else "",
-                row.method.version,
+                row.job.method,
+                row.job.variant,
+                json.dumps(row.job.params, sort_keys=True) if row.job.params else "",
+                row.job.method_version,
                 row.method.package,
                 section.budget,
                 section.folds,
@@ -96,13 +97,13 @@ def board_json(board: Board) -> str:
     those in which its rows differ: they stand with the rows.
     """
     document = {
-        "dataset": board.dataset.model_dump(mode="json"),
+        "dataset": _dataset(board),
         "sections": [_section(section) for section in board.sections],
         "declined": [
             {
-                "method": entry.record.method.name,
-                "variant": entry.record.method.variant,
-                "budget": entry.record.protocol.budget,
+                "method": entry.record.job.method,
+                "variant": entry.record.job.variant,
+                "budget": entry.record.job.budget,
                 "reason": entry.record.reason,
                 "record": entry.link,
             }
@@ -110,6 +111,14 @@ def board_json(board: Board) -> str:
         ],
     }
     return json.dumps(document, separators=(",", ":"), sort_keys=True) + "\n"
+
+
+def _dataset(board: Board) -> dict[str, Any]:
+    dataset = board.dataset
+    return {
+        **{f.name: getattr(dataset, f.name) for f in fields(dataset)},
+        "sources": [source.model_dump(mode="json") for source in dataset.sources],
+    }
 
 
 def _rounded(value: float | None) -> float | None:
@@ -140,10 +149,10 @@ def _row(row: Row, shared: Container[str]) -> dict[str, Any]:
         if score.value is not None and key not in shared
     }
     return {
-        "method": row.method.name,
-        "variant": row.method.variant,
-        "params": row.method.params,
-        "version": row.method.version,
+        "method": row.job.method,
+        "variant": row.job.variant,
+        "params": row.job.params,
+        "version": row.job.method_version,
         "package": row.method.package,
         "rank": row.rank,
         "unranked": row.unranked,

@@ -12,14 +12,13 @@ from fpbench.datasets.card import read_sources
 from fpbench.datasets.layout import AUDIT, SOURCES
 from fpbench.errors import BadInput
 from fpbench.leaderboard import columns as c
-from fpbench.leaderboard.boards import Board
+from fpbench.leaderboard.boards import Board, DatasetEntry
 from fpbench.leaderboard.layout import FIGURES, SENT_FIGURES, evidence_folder, folder_name
 from fpbench.leaderboard.markdown import plain
 from fpbench.leaderboard.rows import HEADLINE, Row, Section
 from fpbench.leaderboard.site.drawings import confusion_numbers, packed_pairs, structure_numbers
 from fpbench.leaderboard.structure import read_structure
 from fpbench.registry import card_folders
-from fpbench.runs.record import DatasetEntry
 
 COST_GROUP = c.Group(
     "cost",
@@ -85,14 +84,14 @@ def tables(board: Board) -> list[Table]:
     for number, section in enumerate(board.sections):
         other = c.other_scores(section.rows)
         groups = (*c.GROUPS, *((other,) if other is not None else ()), COST_GROUP)
-        protocol = section.rows[0].newest.protocol
+        setup = section.rows[0].newest.setup
         made.append(
             Table(
                 anchor=f"section-{number + 1}",
                 title=section.title,
                 budget=section.budget,
                 protocol=(
-                    f"FDR-v1 with n = {protocol.fdr_samples}, d = {protocol.fdr_dimensions}; "
+                    f"FDR-v1 with n = {setup.fdr_samples}, d = {setup.fdr_dimensions}; "
                     f"scoring version {section.scoring}"
                 ),
                 groups=groups,
@@ -106,9 +105,9 @@ def tables(board: Board) -> list[Table]:
 
 def _line(row: Row, groups: Sequence[c.Group]) -> Line:
     notes = []
-    if row.newest.protocol.unit == "bag":
+    if row.newest.setup.unit == "bag":
         notes.append("judges bags")
-    if row.newest.protocol.classifier == "probe":
+    if row.newest.setup.classifier == "probe":
         notes.append("common probe")
     cells: list[Cell] = []
     for group in groups:
@@ -119,7 +118,7 @@ def _line(row: Row, groups: Sequence[c.Group]) -> Line:
     spread = row.spread.get(HEADLINE)
     return Line(
         label=plain(row.label),
-        page=method_page(row.method.name),
+        page=method_page(row.job.method),
         notes=tuple(notes),
         rank=str(row.rank) if row.rank is not None else f"– ({row.unranked or 'no score'})",
         seeds=f"{len(row.seeds)}"
@@ -210,7 +209,7 @@ def _pictures(row: Row, pictures: dict[str, Path]) -> dict[str, str]:
     for name in SENT_FIGURES:
         path = folder / name
         if path.is_file():
-            target = f"pictures/{entry.record.job}-{name}"
+            target = f"pictures/{entry.record.key}-{name}"
             pictures[target] = path
             found[name.partition(".")[0]] = target
     return found
@@ -322,12 +321,12 @@ def declinations(boards: Sequence[Board]) -> dict[str, list[Declination]]:
     found: dict[str, list[Declination]] = {}
     for board in boards:
         for entry in board.declined:
-            found.setdefault(entry.record.method.name, []).append(
+            found.setdefault(entry.record.job.method, []).append(
                 Declination(
                     plain(board.name),
                     dataset_page(board),
-                    plain(entry.record.method.label),
-                    entry.record.protocol.budget,
+                    plain(entry.record.job.label),
+                    entry.record.job.budget,
                     plain(entry.record.reason or ""),
                 )
             )
@@ -341,7 +340,7 @@ def appearances(boards: Sequence[Board]) -> dict[str, list[Appearance]]:
     for board in boards:
         for section in board.sections:
             for row in section.rows:
-                found.setdefault(row.method.name, []).append(
+                found.setdefault(row.job.method, []).append(
                     Appearance(
                         dataset=plain(board.name),
                         page=dataset_page(board),
@@ -353,7 +352,7 @@ def appearances(boards: Sequence[Board]) -> dict[str, list[Appearance]]:
                         with_real=_cell(row, columns["accuracy_with_real"]),
                         auc=_cell(row, columns["auc"]),
                         cost="–" if row.cost is None else c.seconds(row.cost.total_seconds),
-                        records=tuple((e.record.job[:6], e.link) for e in row.entries),
+                        records=tuple((e.record.key[:6], e.link) for e in row.entries),
                     )
                 )
     return dict(sorted(found.items()))

@@ -29,7 +29,6 @@ from fpbench.leaderboard.rows import HEADLINE
 from fpbench.leaderboard.site import pages
 from fpbench.leaderboard.site.downloads import board_csv, board_json
 from fpbench.leaderboard.transfers import COLUMNS, level_text, transfer_tables
-from fpbench.runs.scoring import scores_of
 
 if TYPE_CHECKING:
     from jinja2 import Environment
@@ -93,7 +92,7 @@ def make_pages(
         raise BadInput(f"{records_url!r} is no web address; give one that begins with https://.")
     engine = environment()
     boards, published = leaderboards.boards, leaderboards.published
-    transfers = transfer_tables(leaderboards.transfers)
+    transfers = transfer_tables(leaderboards.collection.transfers)
     common = {
         "has_published": bool(published.tables),
         "has_transfers": bool(transfers),
@@ -227,11 +226,11 @@ def _dataset(leaderboards: Leaderboards, board: Board, pictures: dict[str, Path]
 
 
 def _entry(entry: Entry) -> dict[str, str]:
-    score = scores_of(entry.record.scores).get(HEADLINE)
+    score = entry.record.score_values.get(HEADLINE)
     return {
-        "label": plain(entry.record.method.label),
-        "page": pages.method_page(entry.record.method.name),
-        "budget": entry.record.protocol.budget,
+        "label": plain(entry.record.job.label),
+        "page": pages.method_page(entry.record.job.method),
+        "budget": entry.record.job.budget,
         "reason": plain(entry.record.reason or ""),
         "accuracy": c.score_text(score),
         "chance": "–" if score is None or score.chance is None else c.number(score.chance),
