@@ -12,14 +12,14 @@ import fpbench
 import fpbench_methods
 
 LAYERS = (
-    {"cli", "__main__"},
+    {"cli", "library", "__main__", "__init__"},
     {"leaderboard", "attribution"},
     {"runs"},
     {"conformance", "datasets", "zoo", "plots", "registry"},
     {"scores"},
     {"metrics", "compute"},
     {"method", "images"},
-    {"errors", "files", "documents", "__init__"},
+    {"errors", "files", "documents"},
 )
 """Rooms of fpbench from top to bottom; a room imports its own layer and those below."""
 

@@ -52,14 +52,12 @@ def ablate(
     from fpbench.cli.jobs import Problems, run_jobs
     from fpbench.datasets.load import load
     from fpbench.runs.ablation import (
-        Ablation,
         ablation_folder,
+        ablation_of,
         check_scores,
-        collect_ablation,
         default_values,
         parse_values,
         plan_ablation,
-        write_ablation,
     )
     from fpbench.runs.plan import parse_settings
 
@@ -85,22 +83,12 @@ def ablate(
         problems.tell()
         click.echo("Not all jobs are finished, so there is no curve.", err=True)
         sys.exit(1)
-    first = points[0].jobs[0]
-    ablation = Ablation(
-        method=f"{first.method}:{first.variant}",
-        dataset=first.test.name,
-        content_hash=first.test.content_hash,
-        varied=vary,
-        budget=budget,
-        bag_size=bag_size if vary == "bags-per-source" else None,
-        rows=collect_ablation(points, vary, store, scores),
-    )
-    paths = write_ablation(ablation_folder(store, points, vary), ablation)
+    ablation = ablation_of(points, vary, store, scores, bag_size)
     if running["as_json"]:
         click.echo(ablation.model_dump_json(indent=2))
         return
     _show(ablation, seeds)
-    for path in paths:
+    for path in sorted(ablation_folder(store, points, vary).iterdir()):
         click.echo(str(path))
 
 

@@ -329,6 +329,35 @@ def collect_ablation(
     return rows
 
 
+def ablation_of(
+    points: Sequence[Point], varied: Varied, store: Store, scores: Sequence[str], bag_size: int
+) -> Ablation:
+    """The whole ablation from finished jobs, with its table and curve written beside them.
+
+    Args:
+        points: Of `plan_ablation`.
+        varied: What is varied.
+        store: Where the jobs lie.
+        scores: As for `collect_ablation`.
+        bag_size: Images in a bag, where numbers of bags are varied.
+
+    Raises:
+        BadInput: As `collect_ablation`.
+    """
+    first = points[0].jobs[0]
+    ablation = Ablation(
+        method=f"{first.method}:{first.variant}",
+        dataset=first.test.name,
+        content_hash=first.test.content_hash,
+        varied=varied,
+        budget=first.budget,
+        bag_size=bag_size if varied == "bags-per-source" else None,
+        rows=collect_ablation(points, varied, store, scores),
+    )
+    write_ablation(ablation_folder(store, points, varied), ablation)
+    return ablation
+
+
 def over_seeds(key: str, scores: Sequence[Score]) -> Score:
     """Mean over seeds with an interval that the score can reach.
 
