@@ -1,5 +1,15 @@
-"""``python -m fpbench``."""
+"""``fpbench`` and ``python -m fpbench``."""
 
-from fpbench.cli.main import entry
+import signal
 
-entry()
+
+def entry() -> None:
+    """Run the command line; Ctrl-C while it is still being imported ends it without a word."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+    from fpbench.cli.main import entry as run
+
+    run()
+
+
+if __name__ == "__main__":
+    entry()

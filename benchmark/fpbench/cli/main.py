@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import importlib
+import os
+import signal
 import sys
 import traceback
 from collections.abc import Sequence
+from types import FrameType
 
 import click
 
@@ -63,12 +66,53 @@ def cli(debug: bool) -> None:
     """
 
 
+class Ended(KeyboardInterrupt):
+    """The process was told to end by a signal other than Ctrl-C's."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__()
+        self.number = number
+
+
+def _end(number: int, frame: FrameType | None) -> None:
+    raise Ended(number)
+
+
+def _after_the_end(number: int, frame: FrameType | None) -> None:
+    # Nothing is left to be undone, and Python would print a traceback of its own shutdown.
+    os.write(2, b"\nInterrupted after the work was done; all results are stored.\n")
+    os._exit(130)
+
+
+def _listen() -> None:
+    """Let TERM and HUP end as Ctrl-C does: what is half-written is removed."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    for name in ("SIGTERM", "SIGHUP"):
+        number = getattr(signal, name, None)
+        # Whoever ignores HUP (nohup) means it.
+        if number is not None and signal.getsignal(number) is not signal.SIG_IGN:
+            signal.signal(number, _end)
+
+
 def entry(arguments: Sequence[str] | None = None) -> None:
     """Run the command line and end the process with its exit code.
 
-    0 done, 1 a job failed, 2 bad usage or bad input, 130 interrupted.
+    0 done, 1 a job failed, 2 bad usage or bad input, 130 interrupted (128 and the signal's
+    number for other signals).
+
+    Args:
+        arguments: The words of the command; those of the process where None, whose signals are
+            then listened to.
     """
-    words = list(sys.argv[1:] if arguments is None else arguments)
+    if arguments is not None:
+        sys.exit(_run(list(arguments)))
+    _listen()
+    code = _run(sys.argv[1:])
+    signal.signal(signal.SIGINT, _after_the_end)
+    sys.exit(code)
+
+
+def _run(words: list[str]) -> int:
     debug = "--debug" in words
     # Accepted anywhere: people add it to the end of the line that failed.
     words = [word for word in words if word != "--debug"]
@@ -76,9 +120,11 @@ def entry(arguments: Sequence[str] | None = None) -> None:
         code = cli.main(args=words, prog_name="fpbench", standalone_mode=False)
     except click.exceptions.Exit as end:
         code = end.exit_code
-    except (click.Abort, KeyboardInterrupt):
+    except SystemExit as end:
+        code = end.code
+    except (click.Abort, KeyboardInterrupt) as end:
         click.echo("Interrupted. Finished jobs are kept; run the same command to go on.", err=True)
-        code = 130
+        code = 128 + end.number if isinstance(end, Ended) else 130
     except click.ClickException as error:
         error.show()
         code = error.exit_code
@@ -98,4 +144,4 @@ def entry(arguments: Sequence[str] | None = None) -> None:
             err=True,
         )
         code = 1
-    sys.exit(code if isinstance(code, int) else 0)
+    return code if isinstance(code, int) else 0

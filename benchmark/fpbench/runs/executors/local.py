@@ -10,6 +10,7 @@ from fpbench.runs.executors.base import Executor, Report, Result
 from fpbench.runs.job import Job
 from fpbench.runs.options import JobOptions
 from fpbench.runs.store import Store
+from fpbench.runs.streams import stdout_to_stderr
 
 
 class Local(Executor):
@@ -28,7 +29,8 @@ class Local(Executor):
             report.started(job)
             result: Result
             try:
-                result = execute(job, store, options, partial(report.progress, job))
+                with stdout_to_stderr():
+                    result = execute(job, store, options, partial(report.progress, job))
             except BadInput as error:
                 result = error
             report.ended(job, result)
