@@ -46,7 +46,7 @@ def writing_file(path: Path) -> Iterator[Path]:
     Folders above `path` are made. The file is readable by all whom the umask lets.
 
     Raises:
-        BadInput: If the disk is full or the folder cannot be written to, with the system's reason.
+        CannotWrite: If the disk is full or the folder cannot be written to, with the system's reason.
     """
     with told(path):
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -66,7 +66,7 @@ def write_bytes(path: Path, content: bytes) -> None:
     """Write a file so that no half of it is ever seen.
 
     Raises:
-        BadInput: As `writing_file`.
+        CannotWrite: As `writing_file`.
     """
     with writing_file(path) as scratch:
         scratch.write_bytes(content)
@@ -76,7 +76,7 @@ def write_text(path: Path, text: str) -> None:
     """Write a text file in UTF-8, with line feeds on every system.
 
     Raises:
-        BadInput: As `writing_file`.
+        CannotWrite: As `writing_file`.
     """
     write_bytes(path, text.encode("utf-8"))
 
@@ -88,7 +88,7 @@ def writing_folder(path: Path) -> Iterator[Path]:
     What lay at `path` before is replaced in one step and then removed.
 
     Raises:
-        BadInput: If the disk is full or the folder cannot be written to, with the system's reason.
+        CannotWrite: If the disk is full or the folder cannot be written to, with the system's reason.
     """
     with told(path):
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -119,18 +119,22 @@ def _put(scratch: Path, path: Path) -> None:
             shutil.rmtree(outdated, ignore_errors=True)
 
 
+class CannotWrite(BadInput):
+    """The system refuses to write a file or folder, e.g. because the disk is full."""
+
+
 @contextmanager
 def told(path: Path) -> Iterator[None]:
     """Turn the system's refusal to write into one sentence.
 
     Raises:
-        BadInput: Instead of an `OSError`, with the path, the reason and the remedy.
+        CannotWrite: Instead of an `OSError`, with the path, the reason and the remedy.
     """
     try:
         yield
     except OSError as error:
         reason = error.strerror or str(error)
-        raise BadInput(
+        raise CannotWrite(
             f"Cannot write {path}: {reason}. Free space there, or choose another folder."
         ) from error
 

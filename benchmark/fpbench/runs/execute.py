@@ -16,6 +16,7 @@ from fpbench.compute.device import device_name, peak_memory_bytes, pick_device, 
 from fpbench.compute.threads import limited_threads
 from fpbench.datasets.load import GMDataset, load
 from fpbench.errors import BadInput
+from fpbench.files import CannotWrite, told
 from fpbench.method import FitContext, Method, MethodDeclined, Progress
 from fpbench.runs.environment import describe_environment
 from fpbench.runs.evidence import write_evidence
@@ -121,12 +122,15 @@ class _Attempt:
         with store.writing(self.job) as folder:
             try:
                 record = self._judged(folder)
+            except CannotWrite:
+                raise  # a full disk is no fault of the method
             except MethodDeclined as declined:
                 record = self._record("declined", str(declined))
             except (Exception, SystemExit) as error:
                 (folder / TRACEBACK_FILE).write_text(traceback.format_exc(), encoding="utf-8")
                 record = self._record("failed", sentence_of(error))
-            (folder / RECORD_FILE).write_text(record.json_text(), encoding="utf-8")
+            with told(folder):
+                (folder / RECORD_FILE).write_text(record.json_text(), encoding="utf-8")
         return record
 
     def _judged(self, folder: Path) -> Record:
@@ -143,13 +147,14 @@ class _Attempt:
         evidence = gather_evidence(self.families, outcome, labels, prepared.scoring)
         scores = compute_scores(self.families, evidence, labels, prepared.scoring)
         report("score", 1, 2)
-        artifacts = write_evidence(folder, evidence, labels)
         finished = Finished(job, method, prepared, outcome, evidence)
-        artifacts |= self.protocol.write_beside(folder, finished)
         notes: list[str] = []
-        if self.options.figures:
-            (folder / FIGURES).mkdir()
-            notes = self.protocol.draw(folder / FIGURES, finished)
+        with told(folder):
+            artifacts = write_evidence(folder, evidence, labels)
+            artifacts |= self.protocol.write_beside(folder, finished)
+            if self.options.figures:
+                (folder / FIGURES).mkdir()
+                notes = self.protocol.draw(folder / FIGURES, finished)
         report("score", 2, 2)
         return self._record("done", None, outcome).model_copy(
             update={
