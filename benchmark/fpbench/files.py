@@ -46,7 +46,7 @@ def writing_file(path: Path) -> Iterator[Path]:
     Folders above `path` are made. The file is readable by all whom the umask lets.
 
     Raises:
-        CannotWrite: If the disk is full or the folder cannot be written to, with the system's reason.
+        CannotWrite: If the disk is full or the folder is not ours, with the system's reason.
     """
     with told(path):
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -88,7 +88,7 @@ def writing_folder(path: Path) -> Iterator[Path]:
     What lay at `path` before is replaced in one step and then removed.
 
     Raises:
-        CannotWrite: If the disk is full or the folder cannot be written to, with the system's reason.
+        CannotWrite: If the disk is full or the folder is not ours, with the system's reason.
     """
     with told(path):
         path.parent.mkdir(parents=True, exist_ok=True)
