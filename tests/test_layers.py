@@ -19,11 +19,11 @@ LAYERS = (
     {"scores"},
     {"metrics", "compute"},
     {"method", "images"},
-    {"errors", "files", "documents"},
+    {"errors", "files", "documents", "distribution"},
 )
 """Rooms of fpbench from top to bottom; a room imports its own layer and those below."""
 
-ALLOWED_TO_METHODS = {"method", "images", "errors", "compute"}
+ALLOWED_TO_METHODS = {"method", "images", "errors", "distribution", "compute"}
 HEAVY = ("torch", "timm", "datasets", "sklearn", "scipy", "faiss", "matplotlib", "pandas")
 
 

@@ -21,7 +21,7 @@ def missing() -> str | None:
     try:
         import selenium  # noqa: F401
     except ImportError:
-        return "selenium is not installed; pip install 'fpbench[test]'"
+        return "selenium is not installed; install fpbench with its extra test"
     return None
 
 

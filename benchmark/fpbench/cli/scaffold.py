@@ -12,7 +12,7 @@ from importlib import resources
 from pathlib import Path
 from string import Template
 
-from fpbench import registry
+from fpbench import distribution, registry
 from fpbench.errors import BadInput
 
 _NAME = re.compile(r"[a-z][a-z0-9]*(-[a-z0-9]+)*")
@@ -74,6 +74,8 @@ def write_package(name: str, parent: Path) -> list[Path]:
         "module": module,
         "cls": "".join(part.capitalize() for part in name.split("-")),
         "year": str(datetime.now(UTC).year),
+        "distribution": distribution.NAME,
+        "requirement": distribution.requirement(),
     }
     templates = resources.files("fpbench.cli") / "templates" / "method"
     written = []

@@ -13,6 +13,7 @@ import numpy as np
 
 from fpbench.datasets.decoding import decode
 from fpbench.datasets.traces import file_traits
+from fpbench.distribution import install_command
 from fpbench.errors import BadInput
 
 if TYPE_CHECKING:
@@ -295,7 +296,7 @@ def draw_diffusers(
         from diffusers import DiffusionPipeline
     except ImportError as error:
         raise BadInput(
-            f'Source {name!r} needs diffusers, which is not installed; pip install "fpbench[zoo]".'
+            f"Source {name!r} needs diffusers, which is not installed; {install_command('zoo')}."
         ) from error
     from fpbench.zoo.sample import quantise
 

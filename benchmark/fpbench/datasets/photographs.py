@@ -16,6 +16,7 @@ import numpy as np
 
 from fpbench.datasets.duplicates import near_duplicates
 from fpbench.datasets.layout import SPLITS
+from fpbench.distribution import install_command
 from fpbench.errors import BadInput
 
 if TYPE_CHECKING:
@@ -173,7 +174,7 @@ def photograph(name: str) -> NDArray[np.uint8]:
     if spec is None or spec.origin is None:
         raise BadInput(
             f"Photograph {name!r} comes with {entry.package}, which is not installed; "
-            'pip install "fpbench[zoo]".'
+            f"{install_command('zoo')}."
         )
     path = Path(spec.origin).parent / entry.path
     try:
@@ -182,7 +183,7 @@ def photograph(name: str) -> NDArray[np.uint8]:
     except OSError as error:
         raise BadInput(
             f"{path} cannot be read, which {entry.package} used to ship; install another version "
-            'of it: pip install "fpbench[zoo]".'
+            f"of it: {install_command('zoo')}."
         ) from error
     return reduce_area(pixels, entry.reduce)
 

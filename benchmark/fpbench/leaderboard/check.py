@@ -10,6 +10,7 @@ from pathlib import Path
 
 from joblib import Parallel, delayed  # type: ignore[import-untyped]
 
+from fpbench.distribution import NAME
 from fpbench.errors import BadInput
 from fpbench.leaderboard.build import make_files, read_leaderboards, stale
 from fpbench.leaderboard.claims import compare_scores, recomputed
@@ -227,7 +228,7 @@ def packages_of(entries: Sequence[Entry]) -> list[str]:
         {
             entry.record.method.package.replace(" ", "==")
             for entry in entries
-            if _PACKAGE.fullmatch(entry.record.method.package) and entry.package != "fpbench"
+            if _PACKAGE.fullmatch(entry.record.method.package) and entry.package != NAME
         }
     )
 

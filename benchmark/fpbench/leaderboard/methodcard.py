@@ -8,6 +8,7 @@ from typing import Annotated
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from fpbench.distribution import renamed
 from fpbench.errors import BadInput
 from fpbench.method import MethodCard
 
@@ -95,9 +96,10 @@ def read_card(path: Path) -> PublishedCard:
     except (OSError, UnicodeDecodeError, yaml.YAMLError, RecursionError) as error:
         raise BadInput(f"{path} cannot be read: {' '.join(str(error).split())}.") from error
     try:
-        return PublishedCard.model_validate(content)
+        card = PublishedCard.model_validate(content)
     except ValidationError as error:
         raise BadInput(f"{path} is not a method's card: {_first(error)}.") from error
+    return card.model_copy(update={"package": renamed(card.package)})
 
 
 def _first(error: ValidationError) -> str:

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from fpbench.distribution import renamed
 from fpbench.errors import BadInput
 from fpbench.runs.job import CLOSED_SET, TRANSFER, Limits
 
@@ -83,7 +84,7 @@ def _method(content: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
         "method_version": method["version"],
         "params": method["params"],
     }
-    return job, {"title": method["title"], "package": method["package"]}
+    return job, {"title": method["title"], "package": renamed(method["package"])}
 
 
 _PROTOCOL = (

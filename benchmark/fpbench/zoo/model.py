@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from fpbench.distribution import install_command
 from fpbench.errors import BadInput
 
 if TYPE_CHECKING:
@@ -92,7 +93,7 @@ class ZooModel:
         except ModuleNotFoundError as error:
             raise BadInput(
                 f"{self.name} needs the package {error.name}; "
-                "install it with: pip install 'fpbench[zoo]'"
+                f"install it with: {install_command('zoo')}"
             ) from error
         return built
 
