@@ -8,8 +8,8 @@ from numpy.typing import NDArray
 
 from fpbench.images import ImageSet, Source
 from fpbench.method import FitContext, MethodDeclined
-from fpbench_methods.camera import camera_processing, wiener_spectrum, zero_mean
 from fpbench_methods.prnu import PRNU
+from fpbench_methods.prnu.camera import camera_processing, wiener_spectrum, zero_mean
 
 SOURCES = (Source("real", "Real", "Real"), Source("a", "GAN", "a"), Source("b", "GAN", "b"))
 

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from fpbench_methods.grey import grey_levels, luminance
+from fpbench_methods.bases.grey import grey_levels, luminance
 from fpbench_methods.mccloskey import McCloskey, chromaticity_histogram, exposure_shares
 
 

@@ -68,7 +68,7 @@ def ablate(
         plan_ablation,
         write_ablation,
     )
-    from fpbench.runs.plan import parse_setting
+    from fpbench.runs.plan import parse_settings
     from fpbench.runs.store import Store
 
     images = load(dataset, offline=offline)
@@ -81,7 +81,7 @@ def ablate(
         chosen,
         seeds=range(seeds),
         budget=budget,
-        params=dict(parse_setting(text) for text in settings),
+        params=parse_settings(settings),
         bag_size=bag_size,
     )
     store = Store(out)

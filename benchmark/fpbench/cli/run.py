@@ -73,7 +73,7 @@ def run(
     from fpbench.cli.progress import progress_bars
     from fpbench.datasets.load import identify
     from fpbench.registry import card_folders
-    from fpbench.runs.plan import EVERYTHING, expand_methods, make_plan, parse_setting
+    from fpbench.runs.plan import EVERYTHING, expand_methods, make_plan, parse_settings
     from fpbench.runs.store import Store
 
     names = list(
@@ -89,7 +89,7 @@ def run(
         seeds=range(seeds),
         folds=folds,
         budget=budget,
-        params=dict(parse_setting(text) for text in settings),
+        params=parse_settings(settings),
         control=control,
     )
     store = Store(out)

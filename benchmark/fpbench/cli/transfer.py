@@ -86,7 +86,7 @@ def transfer(
     """
     from fpbench.cli.progress import progress_bars
     from fpbench.datasets.load import identify
-    from fpbench.runs.plan import expand_methods, parse_setting
+    from fpbench.runs.plan import expand_methods, parse_settings
     from fpbench.runs.store import Store
     from fpbench.runs.transferjob import plan_transfer
     from fpbench.runs.transferrecord import find_transfer
@@ -101,7 +101,7 @@ def transfer(
         resize=resize,
         budget=budget,
         seeds=range(seeds),
-        params=dict(parse_setting(text) for text in settings),
+        params=parse_settings(settings),
     )
     store = Store(out)
     store.check_writable()

@@ -15,7 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from fpbench import registry
 from fpbench.datasets.load import GMDataset
 from fpbench.errors import BadInput
-from fpbench.method import BUDGETS, Budget, Method
+from fpbench.method import BUDGETS, Budget
 from fpbench.metrics.bags import accuracy_bag_score, accuracy_of_bags_score
 from fpbench.metrics.score import Score
 from fpbench.metrics.statistics import combine_seeds
@@ -409,7 +409,7 @@ def _of_bags(spec: JobSpec, size: int, store: Store) -> Score:
     assert record is not None  # noqa: S101  (checked by the caller)
     real = next((k for k, s in enumerate(record.dataset.sources) if s.family == "Real"), None)
     own = next((bag for bag in evidence.bags if bag.size == size), None)
-    cls: type[Method] = registry.method_class(spec.method)
+    cls = registry.method_class(spec.method).variant_class(spec.variant)
     if own is None and not cls.implements("predict_proba_bags"):
         return accuracy_bag_score(
             evidence.labels, evidence.proba, size, real, seed=spec.seed, ids=evidence.ids

@@ -78,7 +78,7 @@ def execute(
         spec.reference_images,
         spec.seed,
     )
-    cls = registry.method_class(spec.method)
+    cls = registry.method_class(spec.method).variant_class(spec.variant)
     with store.writing(spec) as folder:
         try:
             record = _run(spec, cls, dataset, splits, context, folder, started, figures, time_limit)

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from fpbench.compute.shared import SHARED
 from fpbench.images import ImageSet
-from fpbench.method import FitContext, Method, Variant
+from fpbench.method import FitContext, Method
 from fpbench.metrics.bags import draw_bags
 from fpbench.metrics.score import NotComputable
 from fpbench.runs.folds import Splits
@@ -72,8 +72,7 @@ class Outcome:
 
 def build_method(cls: type[Method], variant: str, params: Mapping[str, Any]) -> Method:
     """An unfitted method: the variant's parameters, then the user's on top."""
-    chosen: Variant = cls.card.variants[variant]
-    return cls(**{**chosen.params, **params})
+    return cls.make(variant, params)
 
 
 def shuffled(images: ImageSet, seed: int) -> ImageSet:

@@ -9,7 +9,7 @@ from typing import Any
 
 from fpbench import registry
 from fpbench.datasets.load import DatasetIdentity
-from fpbench.errors import BadInput, suggest
+from fpbench.errors import BadInput
 from fpbench.method import Budget, Method
 from fpbench.runs.job import Control, JobSpec
 
@@ -42,16 +42,51 @@ def expand_methods(names: Sequence[str]) -> list[str]:
     return list(dict.fromkeys(expanded))
 
 
-def check_params(name: str, cls: type[Method], params: Mapping[str, Any]) -> None:
-    """Check that the method takes these parameters.
+def parse_settings(texts: Sequence[str]) -> dict[str, Any]:
+    """All ``key=value`` by key, see `parse_setting`.
 
     Raises:
-        BadInput: Naming the unknown parameter and the nearest known ones.
+        BadInput: If one has no ``=`` or no key, or a key is given twice.
     """
-    known = cls.parameters()
-    for key in params:
-        if key not in known:
-            raise BadInput(f"Method {name!r} has no parameter {key!r}. {suggest(key, known)}")
+    found: dict[str, Any] = {}
+    for text in texts:
+        key, value = parse_setting(text)
+        if key in found:
+            raise BadInput(f"--set gives {key!r} twice; give each parameter once.")
+        found[key] = value
+    return found
+
+
+def check_params(
+    name: str, cls: type[Method], params: Mapping[str, Any], variant: str | None = None
+) -> dict[str, Any]:
+    """Check that a method takes these parameters, each and together.
+
+    Args:
+        name: What the method is called in messages.
+        cls: Its class.
+        params: Texts or JSON values.
+        variant: Its variant, or None for the default one.
+
+    Returns:
+        What they set beyond the variant and the defaults (see `Method.read_parameters`).
+
+    Raises:
+        BadInput: If one is unknown, of another type or out of range, or if the constructor
+            refuses what they are together.
+    """
+    read = cls.read_parameters(params, variant)
+    if read:
+        try:
+            cls.make(variant, read)
+        except BadInput:
+            raise
+        except (ValueError, TypeError) as error:
+            raise BadInput(f"Method {name!r}: {error}") from error
+        # A constructor may decline, and a plugin's may raise anything: the job's record tells it.
+        except (Exception, SystemExit):  # noqa: S110
+            pass
+    return read
 
 
 def make_plan(
@@ -77,17 +112,18 @@ def make_plan(
         control: Null control.
 
     Raises:
-        BadInput: If a method, variant or parameter is unknown, or `folds` is below 3.
+        BadInput: If a method, variant or parameter is unknown, a parameter is of another type or
+            out of range, or `folds` is below 3.
     """
     if folds is not None and folds < 3:
         raise BadInput(f"--folds {folds} is not possible; use 3 or more (train, validation, test).")
     chosen = dict(params or {})
-    resolved: list[tuple[str, str, type[Method]]] = []
+    resolved: list[tuple[str, str, type[Method], dict[str, Any]]] = []
     for name in methods:
         cls, variant = registry.resolve_method(name)
         base, _ = registry.split_variant(name)
-        check_params(base, cls, chosen)
-        resolved.append((base, variant, cls))
+        read = check_params(base, cls, chosen, variant)
+        resolved.append((base, variant, cls, read))
     fold_numbers: Sequence[int | None] = range(folds) if folds is not None else (None,)
     plan = [
         JobSpec(
@@ -97,7 +133,7 @@ def make_plan(
             revision=identity.revision,
             content_hash=identity.content_hash,
             method_version=cls.card.version,
-            params=chosen,
+            params=read,
             budget=budget,
             seed=seed,
             fold=fold,
@@ -106,7 +142,7 @@ def make_plan(
             location=location,
         )
         for location, identity in datasets.items()
-        for base, variant, cls in resolved
+        for base, variant, cls, read in resolved
         for fold in fold_numbers
         for seed in seeds
     ]

@@ -74,7 +74,7 @@ def execute_transfer(
         for side in (spec.train, spec.test)
     )
     prepared = prepare(spec, source, target)
-    cls = registry.method_class(spec.method)
+    cls = registry.method_class(spec.method).variant_class(spec.variant)
     with store.writing(spec) as folder:
         record = _run(spec, cls, prepared, context, folder, started, time_limit)
         text = record.model_dump_json(indent=2) + "\n"

@@ -152,7 +152,7 @@ def plan_transfer(
     for name in methods:
         cls, variant = registry.resolve_method(name)
         base, _ = registry.split_variant(name)
-        check_params(base, cls, params or {})
+        read = check_params(base, cls, params or {}, variant)
         plan += [
             TransferSpec(
                 method=base,
@@ -160,7 +160,7 @@ def plan_transfer(
                 method_version=cls.card.version,
                 train=sides[0],
                 test=sides[1],
-                params=dict(params or {}),
+                params=read,
                 reference=reference,
                 resize=resize,
                 budget=budget,
