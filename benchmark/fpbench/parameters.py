@@ -156,11 +156,13 @@ class Parameter:
     def _adapter(self) -> TypeAdapter[Any]:
         from pydantic import ConfigDict, PydanticUserError, TypeAdapter
 
+        # Constants, which JSON refuses below, where pydantic would write null for infinity.
+        config = ConfigDict(allow_inf_nan=False, ser_json_inf_nan="constants")
         try:
-            return TypeAdapter(self.annotation, config=ConfigDict(allow_inf_nan=False))
+            return TypeAdapter(self.annotation, config=config)
         # A class of the plugin's own, of which nothing can be known from outside.
         except PydanticUserError:
-            return TypeAdapter(Any)
+            return TypeAdapter(Any, config=config)
 
     def _validated(self, value: Any, *, strict: bool) -> Any:
         from pydantic import ValidationError

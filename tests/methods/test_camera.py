@@ -141,8 +141,3 @@ def test_nlm_without_scikit_image_is_declined(monkeypatch: pytest.MonkeyPatch) -
     images = planted(2, 0, 24)
     with pytest.raises(MethodDeclined, match=r'pip install "fpbench\[nlm\]"'):
         PRNU(denoiser="nlm").fit(images, reference=images, validation=images, context=FitContext())
-
-
-def test_an_unknown_denoiser_is_refused() -> None:
-    with pytest.raises(ValueError, match="denoiser='bm3d'"):
-        PRNU(denoiser="bm3d")  # type: ignore[arg-type]
