@@ -8,6 +8,11 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 
+from fpbench.errors import BadInput, suggest
+from fpbench.parameters import File as File
+from fpbench.parameters import Parameter, declared
+from fpbench.parameters import Range as Range
+
 if TYPE_CHECKING:
     from pathlib import Path
 
@@ -41,10 +46,13 @@ class Variant:
     Attributes:
         summary: One line for ``fpbench methods show``.
         params: Constructor arguments that this variant sets.
+        cls: The class that this variant is, or None for that of the method. It needs no card: it
+            is given the method's.
     """
 
     summary: str
     params: Mapping[str, Any] = field(default_factory=dict)
+    cls: type[Method] | None = None
 
 
 @dataclass(frozen=True)
@@ -119,9 +127,20 @@ class FitContext:
 class Method(ABC):
     """A method that reads fingerprints of generative models.
 
-    A subclass sets `card`, takes its parameters as keyword arguments of its constructor (a
+    A subclass sets `card`, takes its parameters as keyword-only arguments of its constructor (a
     variant is a set of values for them), and implements `fit` and `embed`. The other members are
     optional. A method never sees a test image while fitting, nor a path or a dataset's name.
+
+    The constructor's annotations say what a parameter may be: ``bool``, ``int``, ``float``,
+    ``str``, ``Literal[...]``, ``X | None``, a `pathlib.Path` or ``Annotated[str, File()]`` for a
+    file, ``Annotated[float, Range(0, 1)]`` for numbers in a range. They are checked before
+    anything runs, and whenever an instance is made::
+
+        def __init__(self, *, period: Annotated[int, Range(1, 64)] = 8) -> None:
+            self.period = period
+
+    Attributes:
+        arguments: What an instance was made with, defaults included.
     """
 
     card: ClassVar[MethodCard]
@@ -130,6 +149,27 @@ class Method(ABC):
 
     Set it on the class, or on the instance where a parameter decides it.
     """
+    arguments: Mapping[str, Any]
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        super().__init_subclass__(**options)
+        card = vars(cls).get("card")
+        if isinstance(card, MethodCard):
+            for variant in card.variants.values():
+                if variant.cls is not None and not hasattr(variant.cls, "card"):
+                    variant.cls.card = card
+
+    def __new__(cls, *args: Any, **params: Any) -> Self:
+        """An instance, if the parameters are what the constructor declares.
+
+        Raises:
+            BadInput: If one is of another type or out of range.
+        """
+        known = cls.declared_parameters()
+        given = {name: known[name].check(value) for name, value in params.items() if name in known}
+        made = super().__new__(cls)
+        made.arguments = {name: about.default for name, about in known.items()} | given
+        return made
 
     @abstractmethod
     def fit(
@@ -213,11 +253,77 @@ class Method(ABC):
         return inspect.getattr_static(cls, member) is not inspect.getattr_static(Method, member)
 
     @classmethod
+    def declared_parameters(cls) -> dict[str, Parameter]:
+        """The constructor's keyword-only arguments, by name: types, ranges and defaults."""
+        return declared(cls)
+
+    @classmethod
     def parameters(cls) -> dict[str, Any]:
-        """Names and defaults of the constructor's keyword arguments."""
-        signature = inspect.signature(cls.__init__)
-        return {
-            name: None if parameter.default is inspect.Parameter.empty else parameter.default
-            for name, parameter in signature.parameters.items()
-            if name != "self" and parameter.kind is inspect.Parameter.KEYWORD_ONLY
+        """Names and defaults of the constructor's keyword-only arguments."""
+        return {name: about.default for name, about in cls.declared_parameters().items()}
+
+    @classmethod
+    def file_parameters(cls) -> tuple[str, ...]:
+        """Names of the parameters whose values name files, e.g. of weights."""
+        return tuple(n for n, about in cls.declared_parameters().items() if about.is_file)
+
+    @classmethod
+    def read_parameters(
+        cls, params: Mapping[str, Any], variant: str | None = None
+    ) -> dict[str, Any]:
+        """Parameters as a user or a document gives them, as JSON values of the declared types.
+
+        What equals the variant's own value or the default is left out: setting it changes
+        nothing, so it is no part of a job.
+
+        Args:
+            params: Names to texts (``"False"``, ``"1e-3"``) or JSON values.
+            variant: A variant of the card, or None for the default one.
+
+        Raises:
+            BadInput: If a name is unknown, or a value of another type, out of range, infinite
+                or not a number.
+        """
+        about = cls.card.variants[variant or cls.card.default_variant]
+        known = cls.variant_class(variant).declared_parameters()
+        read = {}
+        for name, value in params.items():
+            if name not in known:
+                raise BadInput(
+                    f"Method {cls.card.name!r} has no parameter {name!r}. {suggest(name, known)}"
+                )
+            parameter = known[name]
+            try:
+                found = parameter.read(value)
+            except BadInput as error:
+                raise BadInput(f"Method {cls.card.name!r}: {error}") from error
+            usual = about.params.get(name, parameter.default)
+            unset = name not in about.params and parameter.required
+            if unset or not parameter.is_default(found, usual):
+                read[name] = found
+        return read
+
+    @classmethod
+    def variant_class(cls, variant: str | None = None) -> type[Method]:
+        """The class of a variant of the card, or of the default one."""
+        return cls.card.variants[variant or cls.card.default_variant].cls or cls
+
+    @classmethod
+    def make(cls, variant: str | None = None, params: Mapping[str, Any] | None = None) -> Method:
+        """An unfitted method: a variant's parameters, then those of `params` on top.
+
+        Args:
+            variant: A variant of the card, or None for the default one.
+            params: Further parameters, as `read_parameters` takes them.
+
+        Raises:
+            BadInput: If a parameter is of another type or out of range.
+        """
+        about = cls.card.variants[variant or cls.card.default_variant]
+        wanted = cls.variant_class(variant)
+        known = wanted.declared_parameters()
+        given = {
+            name: known[name].argument(value) if name in known else value
+            for name, value in (params or {}).items()
         }
+        return wanted(**{**about.params, **given})

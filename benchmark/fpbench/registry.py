@@ -73,12 +73,22 @@ def method_class(name: str) -> type[Method]:
     try:
         loaded = entry.load()
     # A stranger's module can raise anything while it is imported; that is its failure, not ours.
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise BadInput(
             f"Method {name!r} of {_origin(entry)} cannot be imported from {entry.value}: "
-            f"{type(error).__name__}: {error}"
+            f"{_why(error)}"
         ) from error
     return _checked_class(loaded, f"Method {name!r} of {_origin(entry)}: {entry.value}")
+
+
+def _why(error: BaseException) -> str:
+    """What a module raised while it was imported, and what its author can do about an exit."""
+    if isinstance(error, SystemExit):
+        return (
+            f"it ends the process by sys.exit({error.code!r}); keep command lines and checks that "
+            'exit below `if __name__ == "__main__":`'
+        )
+    return f"{type(error).__name__}: {error}"
 
 
 def _checked_class(loaded: object, what: str) -> type[Method]:
@@ -107,10 +117,10 @@ def method_at(import_path: str) -> type[Method]:
     try:
         loaded = getattr(importlib.import_module(module), attribute)
     # A stranger's module can raise anything while it is imported; that is its failure, not ours.
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise BadInput(
             f"{import_path} is no registered method and cannot be imported: "
-            f"{type(error).__name__}: {error}. {suggest(module, method_names())}"
+            f"{_why(error)}. {suggest(module, method_names())}"
         ) from error
     return _checked_class(loaded, import_path)
 
@@ -140,18 +150,20 @@ def split_variant(name: str) -> tuple[str, str | None]:
 def resolve_method(name: str) -> tuple[type[Method], str]:
     """The class and the variant's name that ``NAME[:VARIANT]`` stands for.
 
+    The class is the variant's own where it names one.
+
     Raises:
         BadInput: If the method or the variant is unknown.
     """
     base, variant = split_variant(name)
     cls = method_class(base)
     if variant is None:
-        return cls, cls.card.default_variant
+        variant = cls.card.default_variant
     if variant not in cls.card.variants:
         raise BadInput(
             f"Method {base!r} has no variant {variant!r}. {suggest(variant, cls.card.variants)}"
         )
-    return cls, variant
+    return cls.variant_class(variant), variant
 
 
 def card_folders() -> dict[str, Path]:

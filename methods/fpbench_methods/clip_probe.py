@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Annotated, ClassVar
 
 import numpy as np
 
 from fpbench.images import ImageSet
-from fpbench.method import Budget, FitContext, MethodCard, MethodDeclined, Variant
-from fpbench_methods.classifiers import Classifier, LogisticRegression
-from fpbench_methods.features import FeatureMethod
+from fpbench.method import (
+    Budget,
+    File,
+    FitContext,
+    MethodCard,
+    MethodDeclined,
+    Range,
+    Variant,
+)
+from fpbench_methods.bases.classifiers import Classifier, LogisticRegression
+from fpbench_methods.bases.features import FeatureMethod
+from fpbench_methods.bases.saved import Arrays, Facts
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -81,16 +90,12 @@ class ClipProbe(FeatureMethod):
         self,
         *,
         backbone: str = _CLIP,
-        block: int | None = None,
+        block: Annotated[int | None, Range(0, 1000)] = None,
         crop: bool = False,
-        side: int | None = None,
+        side: Annotated[int | None, Range(14, 2048)] = None,
         pretrained: bool = True,
-        weights: str | None = None,
+        weights: Annotated[str | None, File()] = None,
     ) -> None:
-        if block is not None and block < 0:
-            raise ValueError(f"block={block}: blocks are counted from 0")
-        if side is not None and side < 14:
-            raise ValueError(f"side={side}: the transformer needs at least one patch")
         self.backbone = backbone
         self.block = block
         self.crop = crop
@@ -130,11 +135,11 @@ class ClipProbe(FeatureMethod):
 
     def _best_block(self, train: ImageSet, validation: ImageSet, context: FitContext) -> int:
         """The block whose class token gives the least validation log-loss."""
-        assert self._network is not None  # noqa: S101  (`prepare` made it)
+        depth = self.fitted(self._network).depth
         tokens = [self._tokens(images, None) for images in (train, validation)]
         losses = []
-        for block in range(self._network.depth):
-            context.progress("choose the block", block, self._network.depth)
+        for block in range(depth):
+            context.progress("choose the block", block, depth)
             mean, deviation = tokens[0][:, block].mean(axis=0), tokens[0][:, block].std(axis=0)
             rows = [(t[:, block] - mean) / np.maximum(deviation, 1e-6) for t in tokens]
             found = LogisticRegression((0.01,)).fit(
@@ -151,9 +156,7 @@ class ClipProbe(FeatureMethod):
         """Class tokens after one block (N, D), or after all of them (N, depth, D)."""
         from fpbench.compute.inference import predict
 
-        network = self._network
-        if network is None:
-            raise ValueError("clip-probe is not fitted; call fit first")
+        network = self.fitted(self._network)
         return predict(
             network,
             images.pixels,
@@ -171,21 +174,21 @@ class ClipProbe(FeatureMethod):
         """Multinomial logistic regression."""
         return LogisticRegression((0.01,) if budget == "smoke" else _GRID)
 
-    def extra_facts(self) -> dict[str, Any]:
+    def extra_facts(self) -> Facts:
         """The side and the block that were used."""
         return {"_side": self._side, "_block": self._block}
 
-    def extra_arrays(self) -> dict[str, NDArray[Any]]:
+    def extra_arrays(self) -> Arrays:
         """The transformer's weights."""
         from fpbench_methods.nn.weights import weights_to_arrays
 
-        assert self._network is not None  # noqa: S101  (only a fitted method is saved)
-        return weights_to_arrays(self._network, prefix="")
+        return weights_to_arrays(self.fitted(self._network), prefix="")
 
-    def restore_extra(self, arrays: dict[str, NDArray[Any]]) -> None:
+    def restore_extra(self, arrays: Arrays, facts: Facts) -> None:
         """Take back the transformer."""
         from fpbench_methods.nn.weights import weights_from_arrays
 
+        self._side, self._block = facts["_side"], facts["_block"]
         network = self._transformer(pretrained=False)
         weights_from_arrays(network, arrays, prefix="")
         self._network = network

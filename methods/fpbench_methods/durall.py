@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 import numpy as np
 
-from fpbench.method import Budget, MethodCard, Variant
-from fpbench_methods.classifiers import Classifier, LinearSVM, LogisticRegression, RadialSVM
-from fpbench_methods.features import FeatureMethod
-from fpbench_methods.grey import luminance
+from fpbench.method import Budget, MethodCard, Range, Variant
+from fpbench_methods.bases.classifiers import Classifier, LinearSVM, LogisticRegression, RadialSVM
+from fpbench_methods.bases.features import FeatureMethod
+from fpbench_methods.bases.grey import luminance
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -70,11 +70,12 @@ class Durall(FeatureMethod):
         url="https://arxiv.org/abs/2003.01826",
     )
 
-    def __init__(self, *, classifier: str = "svm", length: int | None = None) -> None:
-        if classifier not in ("svm", "rbf", "logistic"):
-            raise ValueError(f"classifier={classifier!r}: use svm, rbf or logistic")
-        if length is not None and length < 2:
-            raise ValueError(f"length={length}: a profile needs at least 2 values")
+    def __init__(
+        self,
+        *,
+        classifier: Literal["svm", "rbf", "logistic"] = "svm",
+        length: Annotated[int | None, Range(2, 10_000)] = None,
+    ) -> None:
         self.classifier = classifier
         self.length = length
 

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from functools import lru_cache
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Annotated, ClassVar
 
 import numpy as np
 
-from fpbench.method import Budget, MethodCard, Variant
-from fpbench_methods.classifiers import Classifier, NearestNeighbours
-from fpbench_methods.features import FeatureMethod
-from fpbench_methods.grey import luminance
+from fpbench.method import Budget, MethodCard, Range, Variant
+from fpbench_methods.bases.classifiers import Classifier, NearestNeighbours
+from fpbench_methods.bases.features import FeatureMethod
+from fpbench_methods.bases.grey import luminance
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -65,9 +65,7 @@ class Dzanic(FeatureMethod):
         url="https://arxiv.org/abs/1911.06465",
     )
 
-    def __init__(self, *, k: int = 5) -> None:
-        if k < 1:
-            raise ValueError(f"k={k}: at least one neighbour is needed")
+    def __init__(self, *, k: Annotated[int, Range(1, 10_000)] = 5) -> None:
         self.k = k
 
     def features(self, pixels: NDArray[np.uint8]) -> NDArray[np.floating]:

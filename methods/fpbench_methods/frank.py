@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 import numpy as np
 
 from fpbench.images import ImageSet
-from fpbench.method import Budget, FitContext, MethodCard, Variant
-from fpbench_methods.network_method import NetworkMethod
+from fpbench.method import Budget, FitContext, MethodCard, Range, Variant
+from fpbench_methods.bases.network import NetworkMethod
+from fpbench_methods.bases.saved import Arrays, Facts
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from numpy.typing import NDArray
-    from torch import Tensor
+    from torch import Tensor, nn
 
     from fpbench.compute.training_plan import TrainingPlan
     from fpbench_methods.nn.attributor import AttributorNetwork
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 _BATCH = 256
 
 
-class Frank(NetworkMethod):
+class Frank(NetworkMethod["AttributorNetwork"]):
     """log(|DCT2| + 1e-12) per channel, each coefficient standardised, read by a small network.
 
     Args:
@@ -68,17 +69,18 @@ class Frank(NetworkMethod):
         url="https://arxiv.org/abs/2003.08685",
     )
 
-    def __init__(self, *, network: str = "cnn", l2: float = 0.01) -> None:
-        if network not in ("cnn", "logistic"):
-            raise ValueError(f"network={network!r}: use cnn or logistic")
-        if l2 < 0:
-            raise ValueError(f"l2={l2}: a penalty is not negative")
+    def __init__(
+        self,
+        *,
+        network: Literal["cnn", "logistic"] = "cnn",
+        l2: Annotated[float, Range(0, 1e6)] = 0.01,
+    ) -> None:
         self.network = network
         self.l2 = l2
         self._mean: NDArray[np.float32] = np.zeros(0, np.float32)
         self._scale: NDArray[np.float32] = np.zeros(0, np.float32)
 
-    def statistics(self, train: ImageSet, context: FitContext) -> None:
+    def look_at(self, train: ImageSet, reference: ImageSet, context: FitContext) -> None:
         """Mean and deviation of each coefficient over the training images."""
         from fpbench.compute.spectra import log_dct
 
@@ -120,24 +122,24 @@ class Frank(NetworkMethod):
             return DCTCNN(classes, self._size)
         return LinearAttributor(classes, 3 * self._size[0] * self._size[1])
 
-    def penalty(self, network: AttributorNetwork) -> Callable[[], Tensor] | None:
+    def penalty(self, trained: nn.Module) -> Callable[[], Tensor] | None:
         """The L2 norm of the linear variant."""
         if self.network == "cnn" or not self.l2:
             return None
-        weights = dict(network.named_parameters())["head.weight"]
+        weights = dict(trained.named_parameters())["head.weight"]
         return lambda: self.l2 * weights.square().sum()
 
-    def plan(self, budget: Budget) -> TrainingPlan:
+    def plan(self, budget: Budget, images: int) -> TrainingPlan:
         """Adam at 1e-3 in batches of 32, patience 5."""
         from fpbench.compute.training_plan import TrainingPlan
 
         epochs = {"smoke": 2, "small": 20, "full": 50}[budget]
         return TrainingPlan(epochs=epochs, batch=32, optimiser="adam", lr=1e-3, patience=5)
 
-    def extra_arrays(self) -> dict[str, NDArray[Any]]:
+    def extra_arrays(self) -> Arrays:
         """The statistics of the training spectra."""
         return {"mean": self._mean, "scale": self._scale}
 
-    def restore_extra(self, arrays: dict[str, NDArray[Any]]) -> None:
+    def restore_extra(self, arrays: Arrays, facts: Facts) -> None:
         """Take back the statistics."""
         self._mean, self._scale = arrays["mean"], arrays["scale"]

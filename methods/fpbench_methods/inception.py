@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 import numpy as np
 
 from fpbench.errors import BadInput
 from fpbench.images import ImageSet
-from fpbench.method import Budget, FitContext, MethodCard, Variant
-from fpbench_methods.classifiers import Classifier, LogisticRegression
-from fpbench_methods.features import FeatureMethod
+from fpbench.method import Budget, File, FitContext, MethodCard, Range, Variant
+from fpbench_methods.bases.classifiers import Classifier, LogisticRegression
+from fpbench_methods.bases.features import FeatureMethod
+from fpbench_methods.bases.saved import Arrays, Facts
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -69,9 +70,12 @@ class Inception(FeatureMethod):
         url="https://arxiv.org/abs/1512.00567",
     )
 
-    def __init__(self, *, weights: str | None = None, side: int | None = None) -> None:
-        if side is not None and side < 75:
-            raise ValueError(f"side={side}: the network needs at least 75 pixels")
+    def __init__(
+        self,
+        *,
+        weights: Annotated[str | None, File()] = None,
+        side: Annotated[int | None, Range(75, 2048)] = None,
+    ) -> None:
         self.weights = weights
         self.side = side
         self._network: FIDInception | None = None
@@ -97,10 +101,8 @@ class Inception(FeatureMethod):
         """pool3, shape (N, 2048)."""
         from fpbench.compute.inference import predict
 
-        if self._network is None:
-            raise ValueError("inception is not fitted; call fit first")
         return predict(
-            self._network,
+            self.fitted(self._network),
             pixels,
             batch=self.batch,
             prepare=lambda batch: batch.float(),
@@ -111,22 +113,22 @@ class Inception(FeatureMethod):
         """Multinomial logistic regression."""
         return LogisticRegression((0.01,) if budget == "smoke" else (0.001, 0.01, 0.1, 1.0))
 
-    def extra_facts(self) -> dict[str, Any]:
+    def extra_facts(self) -> Facts:
         """The side that was used."""
         return {"_side": self._side}
 
-    def extra_arrays(self) -> dict[str, NDArray[Any]]:
+    def extra_arrays(self) -> Arrays:
         """The network's weights."""
         from fpbench_methods.nn.weights import weights_to_arrays
 
-        assert self._network is not None  # noqa: S101  (only a fitted method is saved)
-        return weights_to_arrays(self._network, prefix="")
+        return weights_to_arrays(self.fitted(self._network), prefix="")
 
-    def restore_extra(self, arrays: dict[str, NDArray[Any]]) -> None:
+    def restore_extra(self, arrays: Arrays, facts: Facts) -> None:
         """Take back the network."""
         from fpbench_methods.nn.fid_inception import FIDInception
         from fpbench_methods.nn.weights import weights_from_arrays
 
+        self._side = facts["_side"]
         network = FIDInception(self._side)
         weights_from_arrays(network, arrays, prefix="")
         self._network = network

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Annotated, ClassVar
 
 import numpy as np
 
-from fpbench.method import Budget, MethodCard, Variant
-from fpbench_methods.classifiers import Classifier, LogisticRegression
-from fpbench_methods.features import FeatureMethod
-from fpbench_methods.grey import luminance
+from fpbench.method import Budget, MethodCard, Range, Variant
+from fpbench_methods.bases.classifiers import Classifier, LogisticRegression
+from fpbench_methods.bases.features import FeatureMethod
+from fpbench_methods.bases.grey import luminance
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -48,9 +48,7 @@ class LogDCT(FeatureMethod):
         url="https://arxiv.org/abs/2003.08685",
     )
 
-    def __init__(self, *, c: float = 0.01) -> None:
-        if not c > 0:
-            raise ValueError(f"c={c}: the inverse strength of the penalty must be positive")
+    def __init__(self, *, c: Annotated[float, Range(above=0, most=1e9)] = 0.01) -> None:
         self.c = c
 
     def features(self, pixels: NDArray[np.uint8]) -> NDArray[np.floating]:

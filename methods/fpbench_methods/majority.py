@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, Self
 
 import numpy as np
 
-from fpbench.images import ImageSet, Source
-from fpbench.method import FitContext, Method, MethodCard, Variant
-from fpbench_methods.state import load_state, save_state
+from fpbench.images import ImageSet
+from fpbench.method import FitContext, MethodCard, Variant
+from fpbench_methods.bases.saved import Arrays, Facts, SavedMethod
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 
-class Majority(Method):
+class Majority(SavedMethod):
     """Gives every image the training shares of the sources; the commonest source wins."""
 
     card: ClassVar[MethodCard] = MethodCard(
@@ -39,7 +38,6 @@ class Majority(Method):
     )
 
     def __init__(self) -> None:
-        self._sources: tuple[Source, ...] = ()
         self._shares: NDArray[np.float32] | None = None
 
     def fit(
@@ -62,25 +60,16 @@ class Majority(Method):
 
     def predict_proba(self, images: ImageSet) -> NDArray[np.float32]:
         """The training shares, once per image."""
-        return np.tile(self._fitted(), (len(images), 1))
-
-    def _fitted(self) -> NDArray[np.float32]:
-        if self._shares is None:
-            raise ValueError("majority is not fitted; call fit first")
-        return self._shares
+        return np.tile(self.fitted(self._shares), (len(images), 1))
 
     def parameter_count(self) -> int | None:
         """One share per source."""
         return None if self._shares is None else len(self._shares)
 
-    def save(self, folder: Path) -> None:
-        """Write the shares."""
-        save_state(folder, "majority", {"shares": self._fitted()}, {}, self._sources)
+    def state(self) -> tuple[Arrays, Facts]:
+        """The shares."""
+        return {"shares": self.fitted(self._shares)}, {}
 
-    @classmethod
-    def load(cls, folder: Path) -> Self:
-        """Read what `save` wrote."""
-        arrays, _, sources = load_state(folder, "majority")
-        method = cls()
-        method._shares, method._sources = arrays["shares"], sources
-        return method
+    def restore(self, arrays: Arrays, facts: Facts) -> None:
+        """The shares again."""
+        self._shares = arrays["shares"]

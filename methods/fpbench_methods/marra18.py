@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Annotated, ClassVar
 
-from fpbench.method import Budget, MethodCard, Variant
-from fpbench_methods.network_method import NetworkMethod
+from fpbench.method import Budget, File, MethodCard, Variant
+from fpbench_methods.bases.network import NetworkMethod
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from fpbench_methods.nn.attributor import AttributorNetwork
 
 
-class Marra18(NetworkMethod):
+class Marra18(NetworkMethod["AttributorNetwork"]):
     """Xception, fine-tuned from ImageNet: the best of the networks that the paper compares.
 
     Args:
@@ -57,7 +57,9 @@ class Marra18(NetworkMethod):
     any_size = True
     smoke_images = 8
 
-    def __init__(self, *, pretrained: bool = True, weights: str | None = None) -> None:
+    def __init__(
+        self, *, pretrained: bool = True, weights: Annotated[str | None, File()] = None
+    ) -> None:
         self.pretrained = pretrained
         self.weights = weights
 
@@ -78,7 +80,7 @@ class Marra18(NetworkMethod):
 
         return signed_range(batch)
 
-    def plan(self, budget: Budget) -> TrainingPlan:
+    def plan(self, budget: Budget, images: int) -> TrainingPlan:
         """Adam at 1e-4 in batches of 32."""
         from fpbench.compute.training_plan import TrainingPlan
 

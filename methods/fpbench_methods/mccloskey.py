@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 import numpy as np
 
-from fpbench.method import Budget, MethodCard, Variant
-from fpbench_methods.classifiers import Classifier, LinearSVM
-from fpbench_methods.features import FeatureMethod
-from fpbench_methods.grey import grey_levels
+from fpbench.method import Budget, MethodCard, Range, Variant
+from fpbench_methods.bases.classifiers import Classifier, LinearSVM
+from fpbench_methods.bases.features import FeatureMethod
+from fpbench_methods.bases.grey import grey_levels
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -72,11 +72,12 @@ class McCloskey(FeatureMethod):
         url="https://arxiv.org/abs/1812.08247",
     )
 
-    def __init__(self, *, cue: str = "saturation", bins: int = 16) -> None:
-        if cue not in ("saturation", "channels", "chromaticity"):
-            raise ValueError(f"cue={cue!r}: use saturation, channels or chromaticity")
-        if bins < 2:
-            raise ValueError(f"bins={bins}: a histogram needs at least 2")
+    def __init__(
+        self,
+        *,
+        cue: Literal["saturation", "channels", "chromaticity"] = "saturation",
+        bins: Annotated[int, Range(2, 256)] = 16,
+    ) -> None:
         self.cue = cue
         self.bins = bins
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 import numpy as np
 
 from fpbench.method import Budget, MethodCard, Variant
-from fpbench_methods.network_method import NetworkMethod
+from fpbench_methods.bases.network import NetworkMethod
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -22,7 +22,7 @@ _LEVELS = {"smoke": 16, "small": 32, "full": 256}
 _SHIFT = 24
 
 
-class Nataraj(NetworkMethod):
+class Nataraj(NetworkMethod["AttributorNetwork"]):
     """How often one grey level stands left of another, per channel, read by a network.
 
     Args:
@@ -73,9 +73,7 @@ class Nataraj(NetworkMethod):
         url="https://arxiv.org/abs/1903.06836",
     )
 
-    def __init__(self, *, levels: int | None = None) -> None:
-        if levels is not None and (levels not in (8, 16, 32, 64, 128, 256)):
-            raise ValueError(f"levels={levels}: use 8, 16, 32, 64, 128 or 256")
+    def __init__(self, *, levels: Literal[8, 16, 32, 64, 128, 256] | None = None) -> None:
         self.levels = levels
 
     def side(self) -> int:
@@ -117,7 +115,7 @@ class Nataraj(NetworkMethod):
 
         return CooccurrenceCNN(classes, self.side())
 
-    def plan(self, budget: Budget) -> TrainingPlan:
+    def plan(self, budget: Budget, images: int) -> TrainingPlan:
         """Adam in batches of 32, patience 10."""
         from fpbench.compute.training_plan import TrainingPlan
 

@@ -8,7 +8,7 @@ import numpy as np
 
 from fpbench.images import ImageSet
 from fpbench.method import Budget, MethodCard, Variant
-from fpbench_methods.network_method import NetworkMethod
+from fpbench_methods.bases.network import NetworkMethod
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from fpbench_methods.nn.attributor import AttributorNetwork
 
 
-class NPR(NetworkMethod):
+class NPR(NetworkMethod["AttributorNetwork"]):
     """Each pixel minus the top left one of its 2×2 cell, read by half a ResNet-50."""
 
     card: ClassVar[MethodCard] = MethodCard(
@@ -57,16 +57,13 @@ class NPR(NetworkMethod):
     )
     any_size = True
 
-    def __init__(self) -> None:
-        pass
-
     def build(self, classes: int, *, initial: bool) -> AttributorNetwork:
         """Half a ResNet-50 from scratch."""
         from fpbench_methods.nn.npr_resnet import NPRResNet
 
         return NPRResNet(classes)
 
-    def plan(self, budget: Budget) -> TrainingPlan:
+    def plan(self, budget: Budget, images: int) -> TrainingPlan:
         """Adam in batches of 32."""
         from fpbench.compute.training_plan import TrainingPlan
 

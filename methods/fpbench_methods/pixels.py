@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Self
+from typing import TYPE_CHECKING, ClassVar, Self
 
 import numpy as np
 
-from fpbench.images import ImageSet, Source
-from fpbench.method import FitContext, Method, MethodCard, Variant
-from fpbench_methods.calibration import fit_temperature, softmax
-from fpbench_methods.sampling import at_most_per_source
-from fpbench_methods.state import load_state, save_state
+from fpbench.images import ImageSet
+from fpbench.method import FitContext, MethodCard, Variant
+from fpbench_methods.bases.calibration import fit_temperature, softmax
+from fpbench_methods.bases.sampling import at_most_per_source
+from fpbench_methods.bases.saved import Arrays, Facts, SavedMethod
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -19,7 +18,7 @@ if TYPE_CHECKING:
 _SMOKE_IMAGES = 64
 
 
-class Pixels(Method):
+class Pixels(SavedMethod):
     """Attributes an image to the source of its nearest training image, found exactly.
 
     Probabilities are softmax(−d_k / τ) with d_k the distance to the nearest training image of
@@ -50,7 +49,6 @@ class Pixels(Method):
     )
 
     def __init__(self) -> None:
-        self._sources: tuple[Source, ...] = ()
         self._images: NDArray[np.uint8] | None = None
         self._labels: NDArray[np.int64] = np.zeros(0, np.int64)
         self._temperature = 1.0
@@ -89,7 +87,7 @@ class Pixels(Method):
         """
         from fpbench.compute.neighbors import ExactNeighbors
 
-        kept = self._fitted()
+        kept = self.fitted(self._images)
         if kept.shape[1:3] != images.size:
             raise ValueError(
                 f"images of {images.size[0]}x{images.size[1]} cannot be compared with training "
@@ -115,25 +113,16 @@ class Pixels(Method):
             return np.empty((0, len(self._sources)), np.float32)
         return softmax(-self.distances(images) / self._temperature)
 
-    def _fitted(self) -> NDArray[np.uint8]:
-        if self._images is None:
-            raise ValueError("pixels is not fitted; call fit first")
-        return self._images
-
     def parameter_count(self) -> int | None:
         """Nothing is learned."""
         return 0
 
-    def save(self, folder: Path) -> None:
-        """Write the training images, their labels and the temperature."""
-        arrays: dict[str, NDArray[Any]] = {"images": self._fitted(), "labels": self._labels}
-        save_state(folder, "pixels", arrays, {"temperature": self._temperature}, self._sources)
+    def state(self) -> tuple[Arrays, Facts]:
+        """The training images, their labels and the temperature."""
+        arrays: Arrays = {"images": self.fitted(self._images), "labels": self._labels}
+        return arrays, {"temperature": self._temperature}
 
-    @classmethod
-    def load(cls, folder: Path) -> Self:
-        """Read what `save` wrote."""
-        arrays, facts, sources = load_state(folder, "pixels")
-        method = cls()
-        method._images, method._labels = arrays["images"], arrays["labels"]
-        method._temperature, method._sources = facts["temperature"], sources
-        return method
+    def restore(self, arrays: Arrays, facts: Facts) -> None:
+        """Take them back."""
+        self._images, self._labels = arrays["images"], arrays["labels"]
+        self._temperature = facts["temperature"]

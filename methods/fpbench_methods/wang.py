@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
-from fpbench.method import Budget, MethodCard, Variant
-from fpbench_methods.network_method import NetworkMethod
+from fpbench.method import Budget, File, MethodCard, Range, Variant
+from fpbench_methods.bases.network import NetworkMethod
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 _CROP = 224
 
 
-class Wang(NetworkMethod):
+class Wang(NetworkMethod["AttributorNetwork"]):
     """A ResNet-50, fine-tuned from ImageNet, with or without blur and JPEG in training.
 
     Args:
@@ -76,15 +76,11 @@ class Wang(NetworkMethod):
     def __init__(
         self,
         *,
-        augment: str = "none",
-        probability: float = 0.5,
+        augment: Literal["none", "paper"] = "none",
+        probability: Annotated[float, Range(0, 1)] = 0.5,
         pretrained: bool = True,
-        weights: str | None = None,
+        weights: Annotated[str | None, File()] = None,
     ) -> None:
-        if augment not in ("none", "paper"):
-            raise ValueError(f"augment={augment!r}: use none or paper")
-        if not 0 <= probability <= 1:
-            raise ValueError(f"probability={probability}: use a number from 0 to 1")
         self.augment = augment
         self.probability = probability
         self.pretrained = pretrained
@@ -119,7 +115,7 @@ class Wang(NetworkMethod):
 
         return change
 
-    def plan(self, budget: Budget) -> TrainingPlan:
+    def plan(self, budget: Budget, images: int) -> TrainingPlan:
         """Adam at 1e-4, a tenth when validation stands still."""
         from fpbench.compute.training_plan import TrainingPlan
 

@@ -7,7 +7,7 @@ from sklearn.linear_model import LogisticRegression as SklearnLogistic
 from sklearn.neighbors import KNeighborsClassifier
 from sklearn.svm import SVC, LinearSVC
 
-from fpbench_methods.classifiers import (
+from fpbench_methods.bases.classifiers import (
     CLASSIFIERS,
     Classifier,
     LinearSVM,

@@ -137,8 +137,3 @@ def test_the_papers_resizing_gives_512() -> None:
     assert DNADet(resize=True).prepare(batch).shape == (1, 3, 512, 512)
     assert DNADet().prepare(batch).shape == (1, 3, 32, 40)
     assert float(DNADet().prepare(batch).min()) == -1
-
-
-def test_impossible_positives_are_refused() -> None:
-    with pytest.raises(ValueError, match="positives='family'"):
-        DNADet(positives="family")

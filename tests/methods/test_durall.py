@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from fpbench_methods.durall import Durall, azimuthal_profile
+from fpbench_methods.durall import azimuthal_profile
 
 
 def by_hand(image: NDArray[np.uint8]) -> NDArray[np.float64]:
@@ -38,9 +38,3 @@ def test_a_profile_of_its_own_length_is_not_changed() -> None:
 def test_a_constant_image_has_a_finite_profile() -> None:
     found = azimuthal_profile(np.full((1, 16, 16, 3), 77, np.uint8))
     assert np.isfinite(found).all()
-
-
-@pytest.mark.parametrize("params", [{"classifier": "knn"}, {"length": 1}])
-def test_impossible_parameters_are_refused(params: dict[str, object]) -> None:
-    with pytest.raises(ValueError, match=next(iter(params))):
-        Durall(**params)  # type: ignore[arg-type]

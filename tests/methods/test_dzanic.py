@@ -49,8 +49,3 @@ def test_contrast_does_not_change_the_features() -> None:
 def test_flat_and_black_images_have_finite_features() -> None:
     pixels = np.stack([np.full((16, 16, 3), 99, np.uint8), np.zeros((16, 16, 3), np.uint8)])
     assert np.isfinite(Dzanic().features(pixels)).all()
-
-
-def test_an_impossible_k_is_refused() -> None:
-    with pytest.raises(ValueError, match="k=0"):
-        Dzanic(k=0)

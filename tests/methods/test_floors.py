@@ -115,8 +115,3 @@ def test_images_of_another_size_are_refused() -> None:
     method = LogDCT().fit(train, reference=train, validation=train, context=FitContext())
     with pytest.raises(ValueError, match="64 features, but logdct was fitted on 144"):
         method.predict_proba(random_set(2, 1, size=8))
-
-
-def test_an_impossible_penalty_is_refused() -> None:
-    with pytest.raises(ValueError, match="c=0"):
-        LogDCT(c=0)

@@ -198,19 +198,6 @@ def test_cropping_needs_images_that_are_large_enough() -> None:
     assert (prepared == prepared[0, :, 0, 0].view(1, 3, 1, 1)).all()
 
 
-@pytest.mark.parametrize(
-    ("make", "message"),
-    [
-        (lambda: ClipProbe(block=-1), "block=-1"),
-        (lambda: ClipProbe(side=3), "side=3"),
-        (lambda: Inception(side=60), "side=60"),
-    ],
-)
-def test_impossible_parameters_are_refused(make: object, message: str) -> None:
-    with pytest.raises(ValueError, match=message):
-        make()  # type: ignore[operator]
-
-
 def test_a_block_beyond_the_last_is_refused() -> None:
     images = random_set(4)
     with pytest.raises(ValueError, match=r"block=99: test_vit has \d+ blocks"):

@@ -71,7 +71,8 @@ def test_artifacts_are_deviations_between_vectors(space: VectorSpace, k: int) ->
     expected = mapped - targets[nearest].mean(axis=1)
     manifold = Manifold(reference, space, "own", k)
     np.testing.assert_array_equal(np.sort(manifold.nearest(queries)), np.sort(nearest))
-    np.testing.assert_allclose(manifold.artifacts_of(ImageSet(queries)), expected, atol=1e-5)
+    found = manifold.artifacts(queries, manifold.nearest(queries))
+    np.testing.assert_allclose(found, expected, atol=1e-5)
 
 
 def test_the_code_variants_search_in_pixels(space: VectorSpace) -> None:
@@ -175,11 +176,13 @@ def test_tensors_of_another_network_are_refused(tmp_path: Path) -> None:
     [
         ({"space": "rgb", "weights": "x.pth"}, "spaces of vectors"),
         ({"space": "sl", "attributor": "resnet20"}, "need auto"),
-        ({"space": "sl", "side": 8}, "at least 32"),
+        ({"k": 3, "reference_size": 2}, "smaller than k=3"),
     ],
 )
-def test_impossible_parameters_are_refused(params: dict[str, object], told: str) -> None:
-    with pytest.raises(ValueError, match=told):
+def test_parameters_that_do_not_go_together_are_refused(
+    params: dict[str, object], told: str
+) -> None:
+    with pytest.raises(BadInput, match=told):
         ManiFPT(**params)  # type: ignore[arg-type]
 
 

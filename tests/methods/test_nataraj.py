@@ -40,8 +40,3 @@ def test_it_takes_images_of_another_size_than_it_was_trained_on() -> None:
     assert method.prepare(batch).shape == (1, 3, 8, 8)
     assert method.takes((10, 40))
     assert not method.takes((10, 1))
-
-
-def test_impossible_levels_are_refused() -> None:
-    with pytest.raises(ValueError, match="levels=100"):
-        Nataraj(levels=100)

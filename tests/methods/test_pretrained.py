@@ -212,9 +212,3 @@ def test_crops_have_the_wanted_size_and_place() -> None:
     assert ((crops - corners.view(50, 1, 1, 1)) == (centre - centre[0, 0, 0, 0])).all()
     assert len(corners.unique()) > 20
     assert augmentation.random_crop(batch, 20).shape == batch.shape
-
-
-@pytest.mark.parametrize("params", [{"augment": "flip"}, {"probability": 2.0}])
-def test_impossible_parameters_are_refused(params: dict[str, object]) -> None:
-    with pytest.raises(ValueError, match=next(iter(params))):
-        Wang(**params)  # type: ignore[arg-type]

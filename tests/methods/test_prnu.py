@@ -127,12 +127,6 @@ def test_images_of_another_size_are_refused() -> None:
         method.predict_proba(ImageSet(np.zeros((1, 16, 16, 3), np.uint8)))
 
 
-@pytest.mark.parametrize("params", [{"levels": 0}, {"sigma": 0.0}])
-def test_impossible_parameters_are_refused(params: dict[str, float]) -> None:
-    with pytest.raises(ValueError, match=next(iter(params))):
-        PRNU(**params)  # type: ignore[arg-type]
-
-
 def test_dncnn_has_its_papers_size_and_learns_to_find_noise() -> None:
     """17 layers of 64 channels have 558,336 convolution weights; noise is found better than not."""
     from fpbench_methods.nn.dncnn import DenoiserSize, DnCNN, denoiser_residual, train_denoiser

@@ -315,11 +315,3 @@ def test_saved_and_loaded_gives_the_same(fitted: Riemann, tmp_path: Path) -> Non
     loaded = Riemann.load(tmp_path)
     np.testing.assert_allclose(loaded.predict_proba(test), expected, atol=1e-5)
     np.testing.assert_allclose(loaded.residual(test), artifacts, atol=1e-2)
-
-
-@pytest.mark.parametrize(
-    "params", [{"projection": "far"}, {"k": 0}, {"latent": 0}, {"attributor": "vgg"}, {"sigma": 0}]
-)
-def test_impossible_parameters_are_refused(params: dict[str, object]) -> None:
-    with pytest.raises(ValueError, match=next(iter(params))):
-        Riemann(**params)  # type: ignore[arg-type]

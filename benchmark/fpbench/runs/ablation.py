@@ -442,5 +442,6 @@ def _chosen(scores: Mapping[str, Score], key: str) -> Score:
 def _of_bags(record: Record, size: int, store: Store) -> Score:
     """Accuracy on bags of one size, by the method's own judgement where it makes one."""
     evidence, labels = evidence_of(record, store.folder(record.job))
-    judges = registry.method_class(record.job.method).implements("predict_proba_bags")
+    cls = registry.method_class(record.job.method).variant_class(record.job.variant)
+    judges = cls.implements("predict_proba_bags")
     return bag_accuracy(evidence, labels, scoring_settings(record), size, judges_bags=judges)

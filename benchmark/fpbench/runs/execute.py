@@ -114,7 +114,7 @@ class _Attempt:
         protocol = protocol_named(job.protocol)
         families = chosen_families(protocol.families, options.scores)
         prepared = protocol.prepare(job, partial(load_side, offline=options.offline))
-        method = registry.method_class(job.method)
+        method = registry.method_class(job.method).variant_class(job.variant)
         return cls(job, options, protocol, families, method, prepared, context, started)
 
     def run(self, store: Store) -> Record:

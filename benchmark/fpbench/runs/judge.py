@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from fpbench.compute.shared import SHARED
 from fpbench.images import ImageSet
-from fpbench.method import FitContext, Method, MethodDeclined, Variant
+from fpbench.method import FitContext, Method, MethodDeclined
 from fpbench.metrics.bags import draw_bags
 from fpbench.metrics.score import NotComputable
 from fpbench.runs.splits import Splits
@@ -37,8 +37,7 @@ def sentence_of(error: BaseException) -> str:
 
 def build_method(cls: type[Method], variant: str, params: Mapping[str, Any]) -> Method:
     """An unfitted method: the variant's parameters, then the user's on top."""
-    chosen: Variant = cls.card.variants[variant]
-    return cls(**{**chosen.params, **params})
+    return cls.make(variant, params)
 
 
 def shuffled(images: ImageSet, seed: int) -> ImageSet:

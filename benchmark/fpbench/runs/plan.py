@@ -10,7 +10,7 @@ from typing import Any
 
 from fpbench import registry
 from fpbench.datasets.load import DatasetIdentity
-from fpbench.errors import BadInput, suggest
+from fpbench.errors import BadInput
 from fpbench.method import Budget, Method
 from fpbench.runs.job import CLOSED_SET, Control, Job, Limits, Side
 from fpbench.runs.plugins import protocol_named
@@ -59,16 +59,36 @@ def expand_methods(names: Sequence[str]) -> list[str]:
     return list(dict.fromkeys(expanded))
 
 
-def check_params(name: str, cls: type[Method], params: Mapping[str, Any]) -> None:
-    """Check that the method takes these parameters.
+def check_params(
+    name: str, cls: type[Method], params: Mapping[str, Any], variant: str | None = None
+) -> dict[str, Any]:
+    """Check that a method takes these parameters, each and together.
+
+    Args:
+        name: What the method is called in messages.
+        cls: Its class.
+        params: Texts or JSON values.
+        variant: Its variant, or None for the default one.
+
+    Returns:
+        What they set beyond the variant and the defaults (see `Method.read_parameters`).
 
     Raises:
-        BadInput: Naming the unknown parameter and the nearest known ones.
+        BadInput: If one is unknown, of another type or out of range, or if the constructor
+            refuses what they are together.
     """
-    known = cls.parameters()
-    for key in params:
-        if key not in known:
-            raise BadInput(f"Method {name!r} has no parameter {key!r}. {suggest(key, known)}")
+    read = cls.read_parameters(params, variant)
+    if read:
+        try:
+            cls.make(variant, read)
+        except BadInput:
+            raise
+        except (ValueError, TypeError) as error:
+            raise BadInput(f"Method {name!r}: {error}") from error
+        # A constructor may decline, and a plugin's may raise anything: the job's record tells it.
+        except (Exception, SystemExit):  # noqa: S110
+            pass
+    return read
 
 
 def make_plan(
@@ -149,8 +169,8 @@ def resolve(name: str, params: Mapping[str, Any]) -> Configuration:
     """
     cls, variant = registry.resolve_method(name)
     base, _ = registry.split_variant(name)
-    check_params(base, cls, params)
-    return Configuration(base, variant, cls.card.version, dict(params))
+    read = check_params(base, cls, params, variant)
+    return Configuration(base, variant, cls.card.version, read)
 
 
 def one_side(reference: str, identity: DatasetIdentity, sources: Sequence[str] = ()) -> Side:

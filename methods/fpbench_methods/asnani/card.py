@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from fpbench.method import MethodCard, Variant
+from fpbench_methods.asnani.parser import AsnaniParsing
 
 ASNANI_CARD = MethodCard(
     name="asnani",
@@ -33,7 +34,7 @@ ASNANI_CARD = MethodCard(
         ),
         "parsing": Variant(
             "predicts design choices; sources by the common probe on its features",
-            {"head": "parsing"},
+            cls=AsnaniParsing,
         ),
     },
     min_size=16,

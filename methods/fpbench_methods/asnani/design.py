@@ -107,7 +107,7 @@ def score_design(
     attribute that no source of these images states is left out.
 
     Args:
-        predicted: Attribute to probabilities (N, C), as `Asnani.predict_design` returns.
+        predicted: Attribute to probabilities (N, C), as `AsnaniParsing.predict_design` returns.
         table: The fitted method's table.
         images: The N images, labelled.
 

@@ -2,31 +2,32 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 import numpy as np
 
 from fpbench.images import ImageSet
 from fpbench.method import Budget, FitContext, MethodCard, Variant
-from fpbench_methods.network_method import NetworkMethod
+from fpbench_methods.bases.network import NetworkMethod
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from numpy.typing import NDArray
-    from torch import Generator, Tensor
+    from torch import Generator, Tensor, nn
 
     from fpbench.compute.training_plan import TrainingPlan
-    from fpbench_methods.nn.attributor import AttributorNetwork
+    from fpbench_methods.dnadet.network import SimpleCNN
 
 _RESIZED = 512
 _PATCH = 64
 _PATCHES = {"smoke": 2, "small": 2, "full": 16}
 _FIRST_STEPS = {"smoke": 2, "small": 40}
+_BATCH = 32
 _STEPS_OF_RATE = 500
 
 
-class DNADet(NetworkMethod):
+class DNADet(NetworkMethod["SimpleCNN"]):
     """Learns first to name image transformations, then the source of every patch.
 
     Args:
@@ -94,26 +95,35 @@ class DNADet(NetworkMethod):
     any_size = True
 
     def __init__(
-        self, *, resize: bool = False, pretrain: bool = True, positives: str = "source"
+        self,
+        *,
+        resize: bool = False,
+        pretrain: bool = True,
+        positives: Literal["source", "architecture"] = "source",
     ) -> None:
-        if positives not in ("source", "architecture"):
-            raise ValueError(f"positives={positives!r}: use source or architecture")
         self.resize = resize
         self.pretrain = pretrain
         self.positives = positives
 
-    def build(self, classes: int, *, initial: bool) -> AttributorNetwork:
+    def build(self, classes: int, *, initial: bool) -> SimpleCNN:
         """The network from scratch."""
         from fpbench_methods.dnadet.network import SimpleCNN
 
         return SimpleCNN(classes)
 
-    def plan(self, budget: Budget) -> TrainingPlan:
+    def plan(self, budget: Budget, images: int) -> TrainingPlan:
         """The second stage; its rate falls by the epoch as much as 0.9 every 500 steps would."""
         from fpbench.compute.training_plan import TrainingPlan
 
-        epochs = {"smoke": 1, "small": 8, "full": 30}[budget]
-        return TrainingPlan(epochs=epochs, batch=32, optimiser="adam", lr=1e-4)
+        steps = -(-images // _BATCH)
+        return TrainingPlan(
+            epochs={"smoke": 1, "small": 8, "full": 30}[budget],
+            batch=_BATCH,
+            optimiser="adam",
+            lr=1e-4,
+            schedule="exponential",
+            gamma=0.9 ** (steps / _STEPS_OF_RATE),
+        )
 
     def prepare(self, batch: Tensor) -> Tensor:
         """[−1, 1], resized to 512×512 where wanted."""
@@ -128,23 +138,21 @@ class DNADet(NetworkMethod):
 
     def learn(
         self,
-        network: AttributorNetwork,
+        trained: nn.Module,
         train: ImageSet,
         reference: ImageSet,
         validation: ImageSet,
         context: FitContext,
     ) -> None:
         """Both stages."""
-        from fpbench_methods.dnadet.network import SimpleCNN
-
-        assert isinstance(network, SimpleCNN)  # noqa: S101  (`build` makes it)
+        network = self.fitted(self._network)
         if self.pretrain:
             images = reference if len(reference) else train
             self._learn_transformations(network, images.pixels, context)
         self._learn_patches(network, train, validation, context)
 
     def _learn_transformations(
-        self, network: AttributorNetwork, pixels: NDArray[np.uint8], context: FitContext
+        self, network: SimpleCNN, pixels: NDArray[np.uint8], context: FitContext
     ) -> None:
         """First stage: each step transforms 128 images anew and names the transformations."""
         import torch
@@ -189,24 +197,21 @@ class DNADet(NetworkMethod):
 
     def _learn_patches(
         self,
-        network: AttributorNetwork,
+        network: SimpleCNN,
         train: ImageSet,
         validation: ImageSet,
         context: FitContext,
     ) -> None:
         """Second stage: patches of every image, named and contrasted."""
-        from dataclasses import replace
-
         import torch
         from torch.nn import functional
 
         from fpbench.compute.device import seeded
         from fpbench.compute.inference import ArrayOnDevice, predict
         from fpbench.compute.training import train as train_network
-        from fpbench_methods.dnadet.network import PatchTraining, SimpleCNN
+        from fpbench_methods.dnadet.network import PatchTraining
         from fpbench_methods.nn.augmentation import random_crop
 
-        assert isinstance(network, SimpleCNN)  # noqa: S101
         with seeded(context.seed, "dnadet", "projection"):
             training = PatchTraining(network).to(context.device)
         images = ArrayOnDevice(train.pixels, context.device)
@@ -242,12 +247,9 @@ class DNADet(NetworkMethod):
                 )
                 return float(functional.cross_entropy(torch.from_numpy(logits), truth))
 
-        plan = self.plan(context.budget)
-        steps = -(-len(train) // plan.batch)
-        gamma = 0.9 ** (steps / _STEPS_OF_RATE)
         train_network(
             training,
-            replace(plan, schedule="exponential", gamma=gamma),
+            self.plan(context.budget, len(train)),
             loss,
             examples=len(train),
             validate=validate,

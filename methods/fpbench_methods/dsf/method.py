@@ -3,34 +3,34 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar, Self
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 import numpy as np
 
-from fpbench.images import ImageSet, Source
-from fpbench.method import FitContext, Method, MethodCard, MethodDeclined
+from fpbench.errors import BadInput
+from fpbench.images import ImageSet
+from fpbench.method import Budget, FitContext, MethodCard, MethodDeclined, Range
+from fpbench_methods.bases.network import NetworkMethod
+from fpbench_methods.bases.saved import Arrays, Facts
 from fpbench_methods.dsf.card import DSF_CARD
-from fpbench_methods.dsf.lengths import LENGTHS, Length
-from fpbench_methods.state import load_state, save_state
+from fpbench_methods.dsf.lengths import LENGTHS
 
 if TYPE_CHECKING:
     import torch
     from numpy.typing import NDArray
+    from torch import nn
 
-    from fpbench.compute.probe import Probe
     from fpbench.compute.training_plan import TrainingPlan
-    from fpbench_methods.dsf.encoder import Pool, SetEncoder
+    from fpbench_methods.dsf.encoder import SetEncoder
 
 _CROP = 128
 _MOST_SOURCES = 24
 _FEWER_SOURCES = 8
 _HELD_OUT_BAGS = 16
 _BATCH = 4096  # bag vectors at a time
-_PROBE = "probe.safetensors"
 
 
-class DSF(Method):
+class DSF(NetworkMethod["SetEncoder"]):
     """A set encoder trained so that bags of one source lie together (DSF+, DSF−).
 
     An image is judged as a bag of one.
@@ -53,42 +53,34 @@ class DSF(Method):
             for the budget's.
 
     Raises:
-        ValueError: If a value is out of range.
+        BadInput: If a value is out of range.
     """
 
     card: ClassVar[MethodCard] = DSF_CARD
+    smoke_images = None
+    any_size = True
 
     def __init__(
         self,
         *,
-        pool: Pool = "mean",
-        bag_size: int | None = None,
-        bags_per_source: int = 4,
-        sources_per_batch: int | None = None,
-        training_bags: int | None = None,
-        head_bags: int = 100,
-        fingerprint_bags: int = 100,
+        pool: Literal["mean", "sum"] = "mean",
+        bag_size: Annotated[int | None, Range(1, 100_000)] = None,
+        bags_per_source: Annotated[int, Range(2, 10_000)] = 4,
+        sources_per_batch: Annotated[int | None, Range(1, 10_000)] = None,
+        training_bags: Annotated[int | None, Range(2, 10_000_000)] = None,
+        head_bags: Annotated[int, Range(1, 1_000_000)] = 100,
+        fingerprint_bags: Annotated[int, Range(1, 1_000_000)] = 100,
         normalise: bool = False,
-        temperature: float = 1.0,
+        temperature: Annotated[float, Range(above=0, most=1e6)] = 1.0,
         residual: bool = False,
-        steps: int | None = None,
+        steps: Annotated[int | None, Range(1, 100_000_000)] = None,
     ) -> None:
-        if pool not in ("mean", "sum"):
-            raise ValueError(f"pool={pool!r}: use mean or sum")
-        for name, value, least in (
-            ("bag_size", bag_size, 1),
-            ("bags_per_source", bags_per_source, 2),
-            ("sources_per_batch", sources_per_batch, 1),
-            ("training_bags", training_bags, bags_per_source),
-            ("head_bags", head_bags, 1),
-            ("fingerprint_bags", fingerprint_bags, 1),
-            ("steps", steps, 1),
-        ):
-            if value is not None and value < least:
-                raise ValueError(f"{name}={value}: at least {least} is needed")
-        if not temperature > 0:
-            raise ValueError(f"temperature={temperature}: it must be positive")
-        self.pool: Pool = pool
+        if training_bags is not None and training_bags < bags_per_source:
+            raise BadInput(
+                f"training_bags={training_bags} is too few for bags_per_source={bags_per_source}; "
+                "a batch draws that many of them."
+            )
+        self.pool = pool
         self.bag_size = bag_size
         self.bags_per_source = bags_per_source
         self.sources_per_batch = sources_per_batch
@@ -99,39 +91,19 @@ class DSF(Method):
         self.temperature = temperature
         self.residual_input = residual
         self.steps = steps
-        self._device = "cpu"
-        self._sources: tuple[Source, ...] = ()
         self._bag_size = 1
         self._widths: tuple[int, ...] = ()
-        self._encoder: SetEncoder | None = None
-        self._probe: Probe | None = None
         self._fingerprints = np.zeros((0, 0), np.float32)
 
-    def fit(
-        self,
-        train: ImageSet,
-        *,
-        reference: ImageSet,
-        validation: ImageSet,
-        context: FitContext,
-    ) -> Self:
-        """Train the encoder on bags, freeze it, then train the classifier on its vectors.
+    def look_at(self, train: ImageSet, reference: ImageSet, context: FitContext) -> None:
+        """Settle the size of bags.
 
         Raises:
             MethodDeclined: If a source has fewer images than the bag size that was asked for.
         """
-        from fpbench.compute.device import seeded
-
-        self._device = context.device
-        self._sources = train.sources
         length = LENGTHS[context.budget]
         self._widths = length.widths
         self._bag_size = self._size_of_bags(train, length.bag_size)
-        with seeded(context.seed, "dsf", "weights"):
-            self._encoder = self._build()
-        self._train_encoder(self._encoder, length, train, validation, context)
-        self._train_head(train, validation, context)
-        return self
 
     def _size_of_bags(self, train: ImageSet, usual: int) -> int:
         counts = np.bincount(train.labels, minlength=len(train.sources))
@@ -148,43 +120,56 @@ class DSF(Method):
             )
         return self.bag_size
 
-    def _plan(self, length: Length) -> tuple[TrainingPlan, int]:
-        """The plan, and the steps of one of its epochs."""
+    def build(self, classes: int, *, initial: bool) -> SetEncoder:
+        """The set encoder; how many sources there are does not matter to it."""
+        from fpbench_methods.dsf.encoder import SetEncoder
+
+        return SetEncoder(self.pool, self._widths, residual=self.residual_input)
+
+    def steps_of_epoch(self, budget: Budget) -> int:
+        """Training steps between two validations."""
+        usual = LENGTHS[budget].steps
+        return usual if self.steps is None else min(usual, self.steps)
+
+    def plan(self, budget: Budget, images: int) -> TrainingPlan:
+        """How the encoder is trained; an epoch is `steps_of_epoch` batches of bags."""
         from fpbench.compute.training_plan import TrainingPlan
 
-        epochs, steps = length.epochs, length.steps
+        length = LENGTHS[budget]
+        epochs = length.epochs
         if self.steps is not None:
-            steps = min(steps, self.steps)
-            epochs = max(1, round(self.steps / steps))
-        return (
-            TrainingPlan(epochs=epochs, lr=length.rate, weight_decay=1e-4, schedule="cosine"),
-            steps,
-        )
+            epochs = max(1, round(self.steps / self.steps_of_epoch(budget)))
+        return TrainingPlan(epochs=epochs, lr=length.rate, weight_decay=1e-4, schedule="cosine")
 
-    def _train_encoder(
+    def learn(
         self,
-        encoder: SetEncoder,
-        length: Length,
+        trained: nn.Module,
         train: ImageSet,
+        reference: ImageSet,
         validation: ImageSet,
         context: FitContext,
     ) -> None:
+        """Train the encoder on bags, freeze it, then train the classifier on its vectors."""
+        self._train_encoder(train, validation, context)
+        self._train_head(train, validation, context)
+
+    def _train_encoder(self, train: ImageSet, validation: ImageSet, context: FitContext) -> None:
         import torch
 
         from fpbench.compute import training
-        from fpbench.compute.inference import ArrayOnDevice, signed_range
+        from fpbench.compute.inference import ArrayOnDevice
         from fpbench_methods.dsf.bags import bag_batches
         from fpbench_methods.dsf.contrastive import nca_loss
         from fpbench_methods.nn.augmentation import random_crop
 
+        encoder = self.fitted(self._network)
         stored = ArrayOnDevice(train.pixels, self._device)
         labels = torch.from_numpy(train.labels.copy())
         present = len(np.unique(train.labels))
         most = present if present <= _MOST_SOURCES else _FEWER_SOURCES
-        plan, steps = self._plan(length)
 
         def loss(bags: torch.Tensor) -> torch.Tensor:
-            images = signed_range(random_crop(stored[bags.flatten()], _CROP))
+            images = self.prepare(random_crop(stored[bags.flatten()], _CROP))
             return nca_loss(
                 encoder(images, len(bags)),
                 labels[bags[:, 0]].to(images.device),
@@ -194,14 +179,14 @@ class DSF(Method):
 
         training.train(
             encoder,
-            plan,
+            self.plan(context.budget, len(train)),
             loss,
             sampler=bag_batches(
                 labels,
                 size=self._bag_size,
                 bags=self.bags_per_source,
                 sources=self.sources_per_batch or most,
-                steps=steps,
+                steps=self.steps_of_epoch(context.budget),
                 pool=self.training_bags,
                 seed=context.seed,
             ),
@@ -274,23 +259,15 @@ class DSF(Method):
             members += some_bags(labels, self._bag_size, self.head_bags, seed, purpose)
         return self._vectors(features, members), labels[[bag[0] for bag in members]]
 
-    def _build(self) -> SetEncoder:
-        from fpbench_methods.dsf.encoder import SetEncoder
+    def prepare(self, batch: torch.Tensor) -> torch.Tensor:
+        """Grey levels in [-1, 1]."""
+        from fpbench.compute.inference import signed_range
 
-        return SetEncoder(self.pool, self._widths, residual=self.residual_input)
+        return signed_range(batch)
 
     def _features(self, images: ImageSet) -> NDArray[np.float32]:
         """φ of every image, shape (N, F)."""
-        from fpbench.compute.inference import predict, signed_range
-
-        encoder = self._fitted()
-        return predict(
-            encoder,
-            images.pixels,
-            prepare=signed_range,
-            forward=encoder.phi,
-            device=self._device,
-        )
+        return self.infer(images, "phi")
 
     def _vectors(
         self, features: NDArray[np.float32], bags: Sequence[NDArray[np.int64]]
@@ -298,7 +275,7 @@ class DSF(Method):
         """Vectors z of bags of images with these features, shape (B, D)."""
         from fpbench.compute.inference import predict
 
-        encoder = self._fitted()
+        encoder = self.fitted(self._network)
         pooled = np.stack(
             [features[bag].mean(0) if self.pool == "mean" else features[bag].sum(0) for bag in bags]
         )
@@ -327,70 +304,40 @@ class DSF(Method):
         vectors = self._vectors(features, singles(len(used)))
         return np.stack([vectors[bag].mean(axis=0) for bag in within])
 
-    def predict_proba(self, images: ImageSet) -> NDArray[np.float32]:
-        """Probabilities (N, K) of images, as bags of one."""
-        return self._head().predict_proba(self.embed(images))
-
     def predict_proba_bags(
         self, images: ImageSet, bags: Sequence[NDArray[np.int64]]
     ) -> NDArray[np.float32]:
         """Probabilities of bags, shape (B, K)."""
-        return self._head().predict_proba(self.embed_bags(images, bags))
+        return self.fitted(self._probe).predict_proba(self.embed_bags(images, bags))
 
     def fingerprints(self) -> NDArray[np.float32]:
         """Fingerprints of the sources: mean vectors of `fingerprint_bags` training bags, (K, 128).
 
         Zero for a source without training images.
         """
-        self._head()
+        self.fitted(self._probe)
         return self._fingerprints.copy()
 
-    def _fitted(self) -> SetEncoder:
-        if self._encoder is None:
-            raise ValueError("dsf is not fitted; call fit first")
-        return self._encoder
+    def extra_arrays(self) -> Arrays:
+        """The fingerprints."""
+        return {"fingerprints": self._fingerprints}
 
-    def _head(self) -> Probe:
-        if self._probe is None:
-            raise ValueError("dsf is not fitted; call fit first")
-        return self._probe
+    def extra_facts(self) -> Facts:
+        """What the training images and the budget have decided."""
+        return {"bag_size": self._bag_size, "widths": list(self._widths)}
 
-    def parameter_count(self) -> int | None:
-        """Parameters of the set encoder; the common probe is not counted."""
-        from fpbench_methods.nn.attributor import count_parameters
-
-        return None if self._encoder is None else count_parameters(self._encoder)
-
-    def save(self, folder: Path) -> None:
-        """Write the encoder's weights, the classifier, fingerprints and parameters."""
-        from fpbench_methods.nn.weights import weights_to_arrays
-
-        head = self._head()
-        facts = {
-            "params": {
-                "pool": self.pool,
-                "bag_size": self._bag_size,
-                "residual": self.residual_input,
-            },
-            "widths": list(self._widths),
-        }
-        arrays = weights_to_arrays(self._fitted()) | {"fingerprints": self._fingerprints}
-        save_state(folder, "dsf", arrays, facts, self._sources)
-        head.save(folder / _PROBE)
+    def restore_extra(self, arrays: Arrays, facts: Facts) -> None:
+        """Take them back."""
+        self._fingerprints = arrays["fingerprints"]
+        self._bag_size, self._widths = facts["bag_size"], tuple(facts["widths"])
 
     @classmethod
-    def load(cls, folder: Path) -> Self:
-        """Read what `save` wrote; runs on the CPU."""
-        from fpbench.compute.probe import Probe
-        from fpbench_methods.nn.weights import weights_from_arrays
-
-        arrays, facts, sources = load_state(folder, "dsf")
-        method = cls(**facts["params"])
-        method._bag_size = facts["params"]["bag_size"]
-        method._widths = tuple(facts["widths"])
-        method._sources = sources
-        method._fingerprints = arrays["fingerprints"]
-        method._encoder = method._build()
-        weights_from_arrays(method._encoder, arrays)
-        method._probe = Probe.load(folder / _PROBE)
-        return method
+    def upgraded(cls, arrays: Arrays, facts: Facts) -> tuple[Arrays, Facts]:
+        """Facts in which the size of bags stood among the arguments."""
+        if "budget" in facts:
+            return arrays, facts
+        arrays["extra.fingerprints"] = arrays.pop("fingerprints")
+        extra = {"bag_size": facts["params"]["bag_size"], "widths": facts["widths"]}
+        # Any size is judged, so none was written down.
+        return arrays, {"params": facts["params"], "size": (0, 0), "budget": "small",
+                        "extra": extra}  # fmt: skip

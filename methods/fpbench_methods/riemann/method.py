@@ -2,23 +2,21 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 import numpy as np
 
 from fpbench.images import ImageSet
-from fpbench.method import Budget, FitContext, MethodCard
-from fpbench_methods.network_method import NetworkMethod
+from fpbench.method import FitContext, MethodCard, Range
+from fpbench_methods.bases.artifacts import ArtifactMethod, Attributor
+from fpbench_methods.bases.saved import Arrays, Facts
 from fpbench_methods.riemann.card import RIEMANN_CARD
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
-    from torch import Tensor
 
-    from fpbench.compute.training_plan import TrainingPlan
-    from fpbench_methods.nn.attributor import AttributorNetwork
     from fpbench_methods.riemann.manifold import RealManifold
-    from fpbench_methods.riemann.plain import Blurred
+    from fpbench_methods.riemann.plain import Blurred, Projector
     from fpbench_methods.riemann.settings import Settings
 
 _PICTURED = {
@@ -27,11 +25,9 @@ _PICTURED = {
     "blur": ("image after a Gaussian blur", "artifact"),
     "none": ("nothing", "the image itself"),
 }
-_EPOCHS = {"smoke": 2, "small": 30, "full": 180}
-_BATCH = 256
 
 
-class Riemann(NetworkMethod):
+class Riemann(ArtifactMethod):
     """Artifacts a(x) = x − x* with x* decoded from a centre of mass of real neighbours.
 
     A variational autoencoder of the reference images gives its latent space the metric of its
@@ -52,30 +48,19 @@ class Riemann(NetworkMethod):
     """
 
     card: ClassVar[MethodCard] = RIEMANN_CARD
-    watch: ClassVar[Literal["cross_entropy", "error"]] = "error"
 
-    _projector: RealManifold | Blurred | None = None
+    _projector: Projector | None = None
 
     def __init__(
         self,
         *,
         projection: Literal["centre", "reconstruction", "blur", "none"] = "centre",
-        k: int | None = None,
-        latent: int | None = None,
-        attributor: Literal["auto", "resnet20", "resnet50"] = "auto",
+        k: Annotated[int | None, Range(1, 10_000)] = None,
+        latent: Annotated[int | None, Range(1, 4096)] = None,
+        attributor: Attributor = "auto",
         pretrained: bool = True,
-        sigma: float = 2.0,
+        sigma: Annotated[float, Range(above=0, most=1000)] = 2.0,
     ) -> None:
-        if projection not in _PICTURED:
-            raise ValueError(f"projection={projection!r}: use centre, reconstruction, blur or none")
-        if k is not None and k < 1:
-            raise ValueError(f"k={k}: at least one neighbour is needed")
-        if latent is not None and latent < 1:
-            raise ValueError(f"latent={latent}: at least one dimension is needed")
-        if attributor not in ("auto", "resnet20", "resnet50"):
-            raise ValueError(f"attributor={attributor!r}: use auto, resnet20 or resnet50")
-        if not 0 < sigma < float("inf"):
-            raise ValueError(f"sigma={sigma}: a blur needs a positive number of pixels")
         self.projection = projection
         self.residual_names = _PICTURED[projection]
         self.any_size = projection in ("blur", "none")  # an autoencoder fixes the size
@@ -85,69 +70,14 @@ class Riemann(NetworkMethod):
         self.pretrained = pretrained
         self.sigma = sigma
 
-    def _architecture(self, budget: Budget) -> str:
-        if self.attributor != "auto":
-            return self.attributor
-        return "resnet50" if budget == "full" else "resnet20"
-
-    def build(self, classes: int, *, initial: bool) -> AttributorNetwork:
-        """The attributor."""
-        if self._architecture(self._budget) == "resnet20":
-            from fpbench_methods.nn.resnet_cifar import ResNetCifar
-
-            return ResNetCifar(classes)
-        from fpbench_methods.nn.timm_classifier import TimmClassifier
-
-        return TimmClassifier("resnet50.a1_in1k", classes, pretrained=initial and self.pretrained)
-
-    def plan(self, budget: Budget) -> TrainingPlan:
-        """That of `manifpt`: SGD, for resnet20 as in its released code."""
-        from fpbench.compute.training_plan import TrainingPlan
-
-        if self._architecture(budget) == "resnet50":
-            epochs = {"smoke": 1, "small": 4, "full": 60}[budget]
-            return TrainingPlan(
-                epochs=epochs, batch=36, optimiser="sgd", lr=0.01, momentum=0.9,
-                weight_decay=1e-4, schedule="cosine",
-            )  # fmt: skip
-        epochs = _EPOCHS[budget]
-        return TrainingPlan(
-            epochs=epochs, batch=36, optimiser="sgd", lr=0.1, momentum=0.9, weight_decay=1e-4,
-            schedule="milestones", milestones=(epochs * 100 // 180, epochs * 150 // 180),
-        )  # fmt: skip
-
     def _settings(self) -> Settings:
         from fpbench_methods.riemann.settings import settings_for
 
         return settings_for(self._budget, self._size, k=self.k, latent=self.latent)
 
-    def learn(
-        self,
-        network: AttributorNetwork,
-        train: ImageSet,
-        reference: ImageSet,
-        validation: ImageSet,
-        context: FitContext,
-    ) -> None:
-        """Learn the manifold from the reference images, and the attributor from artifacts."""
-        from fpbench.compute.classification import train_classifier
-
+    def look_at(self, train: ImageSet, reference: ImageSet, context: FitContext) -> None:
+        """Learn the manifold from the reference images."""
         self._projector = self._plain() or self._learned(train, reference, context)
-        whole = len(train) + len(validation)
-        artifacts = self._artifacts_of(train, context, 0, whole)
-        held_out = self._artifacts_of(validation, context, len(train), whole)
-        train_classifier(
-            network,
-            self.plan(context.budget),
-            artifacts,
-            train.labels,
-            validation=(held_out, validation.labels) if len(validation) else None,
-            watch=self.watch,
-            seed=context.seed,
-            device=context.device,
-            what="train the attributor",
-            progress=context.progress,
-        )
 
     def _plain(self) -> Blurred | None:
         """The projection, if it is one that learns nothing."""
@@ -173,36 +103,16 @@ class Riemann(NetworkMethod):
             real = real[np.sort(drawn[: settings.most])]
         return RealManifold.learn(real, settings, self.projection == "centre", context)
 
-    def _artifacts_of(
-        self, images: ImageSet, context: FitContext, done: int, whole: int
-    ) -> NDArray[np.float32]:
-        assert self._projector is not None  # noqa: S101  (`learn` makes it)
-        found = np.empty(images.pixels.shape, np.float32)
-        start = 0
-        for batch in images.batches(_BATCH):
-            context.progress("compute artifacts", done + start, whole)
-            found[start : start + len(batch)] = self._projector.artifacts(batch)
-            start += len(batch)
-        context.progress("compute artifacts", done + start, whole)
-        return found
-
-    def prepare(self, batch: Tensor) -> Tensor:
-        """Artifacts (B, 3, H, W) of grey levels (B, 3, H, W)."""
-        import torch
-
-        if self._projector is None:
-            raise ValueError("riemann is not fitted; call fit first")
-        pixels = np.ascontiguousarray(batch.permute(0, 2, 3, 1).cpu().numpy())
-        artifacts = torch.from_numpy(self._projector.artifacts(pixels))
-        return artifacts.permute(0, 3, 1, 2).to(batch.device)
+    def artifacts(self, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """X − x* in units of [0, 1], shape (N, H, W, 3)."""
+        return self.fitted(self._projector).artifacts(pixels)
 
     def residual(self, images: ImageSet) -> NDArray[np.float32]:
         """X − x* in grey levels, shape (N, H, W, 3)."""
-        if self._projector is None:
-            raise ValueError("riemann is not fitted; call fit first")
+        projector = self.fitted(self._projector)
         if not len(images):
             return np.empty(images.pixels.shape, np.float32)
-        return self._projector.artifacts(np.ascontiguousarray(images.pixels)) * np.float32(255)
+        return projector.artifacts(np.ascontiguousarray(images.pixels)) * np.float32(255)
 
     def parameter_count(self) -> int | None:
         """Parameters of the attributor, and of the autoencoder and its precision network."""
@@ -212,11 +122,11 @@ class Riemann(NetworkMethod):
         models = self._projector.models
         return own + sum(value.numel() for model in models for value in model.parameters())
 
-    def extra_arrays(self) -> dict[str, NDArray[Any]]:
+    def extra_arrays(self) -> Arrays:
         """The manifold, if there is one."""
-        return {} if self._projector is None else self._projector.arrays()
+        return self.fitted(self._projector).arrays()
 
-    def restore_extra(self, arrays: dict[str, NDArray[Any]]) -> None:
+    def restore_extra(self, arrays: Arrays, facts: Facts) -> None:
         """The manifold again."""
         from fpbench_methods.riemann.manifold import RealManifold
 

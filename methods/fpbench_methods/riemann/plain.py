@@ -2,13 +2,28 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
     from torch import nn
+
+
+class Projector(Protocol):
+    """What an image's projection, and so its deviation from it, is computed by."""
+
+    @property
+    def models(self) -> Sequence[nn.Module]:
+        """The networks that it has learned."""
+
+    def artifacts(self, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """Deviations of images (N, H, W, 3), in units of [0, 1]."""
+
+    def arrays(self) -> dict[str, NDArray[Any]]:
+        """What has to be saved of it."""
 
 
 class Blurred:

@@ -2,43 +2,58 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
 from fpbench.images import ImageSet
-from fpbench_methods.yu.method import Yu
+from fpbench.method import Budget
+from fpbench_methods.yu.training import YuNetwork
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
     from torch import Tensor, nn
 
-    from fpbench_methods.nn.attributor import AttributorNetwork
+    from fpbench.compute.training_plan import TrainingPlan
+    from fpbench_methods.yu.visualisation import VisualisationNetwork
 
 
-class YuVisualisation(Yu):
-    """What ``Yu(network="visnet")`` is: fingerprints x − R(x) and learned source fingerprints."""
+class YuVisualisation(YuNetwork["VisualisationNetwork"]):
+    """Fingerprints x − R(x) and learned source fingerprints, at the images' own size."""
 
     residual_names: tuple[str, str] = ("reconstruction", "image fingerprint")
+    widths: ClassVar[Mapping[Budget, int]] = {"smoke": 32, "small": 64, "full": 1024}
+    budget_epochs: ClassVar[Mapping[Budget, int]] = {"smoke": 2, "small": 14}
+    rates: ClassVar[Mapping[Budget, float]] = {"smoke": 1e-2, "small": 1e-2, "full": 1e-3}
+    images_shown = 25_000_000
 
-    def _build(self) -> AttributorNetwork:
+    def build(self, classes: int, *, initial: bool) -> VisualisationNetwork:
+        """The auto-encoder and the kernels."""
         from fpbench_methods.yu.visualisation import VisualisationNetwork
 
-        return VisualisationNetwork(len(self._sources), self._size, self._width)
+        return VisualisationNetwork(classes, self._size, self.network_width)
 
-    def _to_train(
-        self, network: AttributorNetwork
-    ) -> tuple[nn.Module, Callable[[Tensor, Tensor], Tensor] | None]:
-        from fpbench_methods.yu.visualisation import (
-            AdversarialVisualisation,
-            Critic,
-            VisualisationNetwork,
-        )
+    def to_train(self, network: VisualisationNetwork) -> nn.Module:
+        """The network and its critic."""
+        from fpbench_methods.yu.visualisation import AdversarialVisualisation, Critic
 
-        assert isinstance(network, VisualisationNetwork)  # noqa: S101
-        players = AdversarialVisualisation(network, Critic(self._size, self._width))
-        return players, players.loss
+        return AdversarialVisualisation(network, Critic(self._size, self.network_width))
+
+    def objective(self, trained: nn.Module) -> Callable[[Tensor, Tensor], Tensor]:
+        """The losses of both players."""
+        from fpbench_methods.yu.visualisation import AdversarialVisualisation
+
+        assert isinstance(trained, AdversarialVisualisation)  # noqa: S101
+        return trained.loss
+
+    def plan(self, budget: Budget, images: int) -> TrainingPlan:
+        """That of all, with a running average of the weights, in float32.
+
+        bfloat16 rounds R(x) by up to a quarter of a grey level: noise in the fingerprint.
+        """
+        return replace(super().plan(budget, images), average=0.999, precision="fp32")
 
     def embed(self, images: ImageSet) -> NDArray[np.float32]:
         """Image fingerprints x − R(x), x in [-1, 1], shape (N, H·W·3)."""
@@ -50,9 +65,5 @@ class YuVisualisation(Yu):
 
     def fingerprints(self) -> NDArray[np.float32]:
         """Source fingerprints: the learned correlation kernels, shape (K, H·W·3)."""
-        from fpbench_methods.yu.visualisation import VisualisationNetwork
-
-        network = self._fitted()
-        assert isinstance(network, VisualisationNetwork)  # noqa: S101
-        kernels = network.fingerprints().detach().permute(0, 2, 3, 1).flatten(1)
+        kernels = self.fitted(self._network).fingerprints().detach().permute(0, 2, 3, 1).flatten(1)
         return np.asarray(kernels.cpu().numpy(), np.float32)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import numpy as np
 
-from fpbench_methods.calibration import fit_temperature, softmax
+from fpbench_methods.bases.calibration import fit_temperature, softmax
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Self
+from typing import TYPE_CHECKING, ClassVar, Self
 
 import numpy as np
 
-from fpbench.images import ImageSet, Source
-from fpbench.method import Budget, FitContext, Method
-from fpbench_methods.classifiers import CLASSIFIERS, Classifier
-from fpbench_methods.sampling import at_most_per_source
-from fpbench_methods.state import load_state, save_state
+from fpbench.images import ImageSet
+from fpbench.method import Budget, FitContext
+from fpbench_methods.bases.classifiers import CLASSIFIERS, Classifier
+from fpbench_methods.bases.sampling import at_most_per_source
+from fpbench_methods.bases.saved import Arrays, Facts, SavedMethod, prefixed, under
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -20,11 +19,10 @@ if TYPE_CHECKING:
 _BATCH = 256
 
 
-class FeatureMethod(Method):
+class FeatureMethod(SavedMethod):
     """One feature vector per image, standardised, and a classifier of vectors.
 
-    A subclass gives `features` and `make_classifier`, and keeps each parameter of its
-    constructor in an attribute of the same name. The fingerprint of an image is its vector,
+    A subclass gives `features` and `make_classifier`. The fingerprint of an image is its vector,
     each dimension less its mean over the training images and over its standard deviation there.
 
     Attributes:
@@ -37,8 +35,6 @@ class FeatureMethod(Method):
     smoke_images: ClassVar[int] = 64
     batch: ClassVar[int] = _BATCH
 
-    _device: str = "cpu"
-    _sources: tuple[Source, ...] = ()
     _classifier: Classifier | None = None
     _mean: NDArray[np.float64] | None = None
     _deviation: NDArray[np.float64] | None = None
@@ -103,22 +99,14 @@ class FeatureMethod(Method):
             return np.empty((0, 0 if self._mean is None else len(self._mean)))
         return np.concatenate(parts)
 
-    def _fitted(self) -> tuple[Classifier, NDArray[np.float64], NDArray[np.float64]]:
-        if self._classifier is None or self._mean is None or self._deviation is None:
-            raise ValueError(f"{self.card.name} is not fitted; call fit first")
-        return self._classifier, self._mean, self._deviation
-
     def _standardised(self, found: NDArray[np.floating]) -> NDArray[np.float64]:
-        if self._mean is None or self._deviation is None:
-            raise ValueError(f"{self.card.name} is not fitted; call fit first")
-        if len(found) and found.shape[1] != len(self._mean):
+        mean, deviation = self.fitted(self._mean), self.fitted(self._deviation)
+        if len(found) and found.shape[1] != len(mean):
             raise ValueError(
                 f"these images have {found.shape[1]} features, but {self.card.name} was fitted "
-                f"on {len(self._mean)}; give images of the size it was fitted on"
+                f"on {len(mean)}; give images of the size it was fitted on"
             )
-        rows: NDArray[np.float64] = (found.reshape(-1, len(self._mean)) - self._mean) / (
-            self._deviation
-        )
+        rows: NDArray[np.float64] = (found.reshape(-1, len(mean)) - mean) / deviation
         return rows
 
     def _vectors(self, found: NDArray[np.floating]) -> NDArray[np.floating]:
@@ -128,12 +116,12 @@ class FeatureMethod(Method):
 
     def embed(self, images: ImageSet) -> NDArray[np.float32]:
         """Standardised features of shape (N, D)."""
-        self._fitted()
+        self.fitted(self._mean)
         return self._standardised(self._extract(images)).astype(np.float32)
 
     def predict_proba(self, images: ImageSet) -> NDArray[np.float32]:
         """Probabilities of the classifier, shape (N, K)."""
-        classifier, _, _ = self._fitted()
+        classifier = self.fitted(self._classifier)
         if not len(images):
             return np.empty((0, len(self._sources)), np.float32)
         return classifier.predict_proba(self._vectors(self._extract(images)))
@@ -142,49 +130,33 @@ class FeatureMethod(Method):
         """Parameters of the classifier."""
         return None if self._classifier is None else self._classifier.parameter_count()
 
-    def extra_arrays(self) -> dict[str, NDArray[Any]]:
+    def extra_arrays(self) -> Arrays:
         """Further arrays to save, e.g. a network's weights. None by default."""
         return {}
 
-    def restore_extra(self, arrays: dict[str, NDArray[Any]]) -> None:
-        """Take back what `extra_arrays` gave, after parameters and sources are set."""
-
-    def extra_facts(self) -> dict[str, Any]:
-        """Attributes beyond the constructor's parameters to save as JSON. None by default."""
+    def extra_facts(self) -> Facts:
+        """Further facts to save. None by default."""
         return {}
 
-    def save(self, folder: Path) -> None:
-        """Write parameters, means and deviations, and the classifier's arrays."""
-        classifier, mean, deviation = self._fitted()
+    def restore_extra(self, arrays: Arrays, facts: Facts) -> None:
+        """Take back what `extra_arrays` and `extra_facts` gave."""
+
+    def state(self) -> tuple[Arrays, Facts]:
+        """Means and deviations, what the classifier has learned, and the extras."""
+        classifier = self.fitted(self._classifier)
         arrays, facts = classifier.state()
-        named: dict[str, NDArray[Any]] = {
-            f"classifier.{key}": value for key, value in arrays.items()
-        }
-        named |= {f"extra.{key}": value for key, value in self.extra_arrays().items()}
-        named |= {"mean": mean, "deviation": deviation}
-        document = {
-            "params": {name: getattr(self, name) for name in self.parameters()},
+        named = prefixed("classifier.", arrays) | prefixed("extra.", self.extra_arrays())
+        named |= {"mean": self.fitted(self._mean), "deviation": self.fitted(self._deviation)}
+        return named, {
             "classifier": classifier.kind,
             "classifier_facts": facts,
             "extra": self.extra_facts(),
         }
-        save_state(folder, self.card.name, named, document, self._sources)
 
-    @classmethod
-    def load(cls, folder: Path) -> Self:
-        """Read what `save` wrote; runs on the CPU."""
-        arrays, facts, sources = load_state(folder, cls.card.name)
-        method = cls(**facts["params"])
-        method._sources = sources
-        method._mean, method._deviation = arrays["mean"], arrays["deviation"]
-        for name, value in facts["extra"].items():
-            setattr(method, name, value)
-        method.restore_extra(_under("extra.", arrays))
-        method._classifier = CLASSIFIERS[facts["classifier"]].restore(
-            _under("classifier.", arrays), facts["classifier_facts"]
+    def restore(self, arrays: Arrays, facts: Facts) -> None:
+        """Take them back."""
+        self._mean, self._deviation = arrays["mean"], arrays["deviation"]
+        self.restore_extra(under("extra.", arrays), facts["extra"])
+        self._classifier = CLASSIFIERS[facts["classifier"]].restore(
+            under("classifier.", arrays), facts["classifier_facts"]
         )
-        return method
-
-
-def _under(prefix: str, arrays: dict[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
-    return {k.removeprefix(prefix): v for k, v in arrays.items() if k.startswith(prefix)}

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar, Literal, Self
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal, Self
 
 import numpy as np
 
-from fpbench.images import ImageSet, Source
-from fpbench.method import FitContext, Method, MethodCard, MethodDeclined, Variant
-from fpbench_methods.calibration import fit_temperature, softmax
-from fpbench_methods.camera import camera_processing
-from fpbench_methods.state import load_state, save_state
+from fpbench.distribution import install_command
+from fpbench.images import ImageSet
+from fpbench.method import FitContext, MethodCard, MethodDeclined, Range, Variant
+from fpbench_methods.bases.calibration import fit_temperature, softmax
+from fpbench_methods.bases.saved import Arrays, Facts, SavedMethod
+from fpbench_methods.prnu.camera import camera_processing
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -22,7 +22,7 @@ _BATCH = 256
 _SMOKE_IMAGES = 64
 
 
-class PRNU(Method):
+class PRNU(SavedMethod):
     """Averages denoising residuals per source and correlates (spec of Marra et al. 2019).
 
     An image's residual is R = X − f(X) with a wavelet-Wiener denoiser f; a source's fingerprint
@@ -92,7 +92,7 @@ class PRNU(Method):
             " here, because published weights are for research only: 5 convolutions of 8 channels "
             "under budget smoke, 9 of 24 under small, the 17 of 64 of its paper under full.",
         ),
-        needs=('nlm: scikit-image, by pip install "fpbench[nlm]"',),
+        needs=("nlm: scikit-image, the extra nlm",),
         url="https://arxiv.org/abs/1812.11842",
     )
 
@@ -101,23 +101,15 @@ class PRNU(Method):
     def __init__(
         self,
         *,
-        levels: int = 4,
-        sigma: float = 5.0,
+        levels: Annotated[int, Range(1, 16)] = 4,
+        sigma: Annotated[float, Range(above=0, most=255)] = 5.0,
         denoiser: Literal["wavelet", "nlm", "dncnn"] = "wavelet",
         camera: bool = False,
     ) -> None:
-        if levels < 1:
-            raise ValueError(f"levels={levels}: at least one wavelet level is needed")
-        if sigma <= 0:
-            raise ValueError(f"sigma={sigma}: the assumed noise must be positive")
-        if denoiser not in ("wavelet", "nlm", "dncnn"):
-            raise ValueError(f"denoiser={denoiser!r}: use wavelet, nlm or dncnn")
         self.levels = levels
         self.sigma = sigma
         self.denoiser = denoiser
         self.camera = camera
-        self._device = "cpu"
-        self._sources: tuple[Source, ...] = ()
         self._fingerprints: NDArray[np.float32] | None = None
         self._temperature = 1.0
         self._network: DnCNN | None = None
@@ -181,9 +173,8 @@ class PRNU(Method):
         if self.denoiser == "dncnn":
             from fpbench_methods.nn.dncnn import denoiser_residual
 
-            if self._network is None:
-                raise ValueError("prnu is not fitted; call fit first")
-            return denoiser_residual(self._network, pixels, self.sigma, self._device)
+            network = self.fitted(self._network)
+            return denoiser_residual(network, pixels, self.sigma, self._device)
         from fpbench.compute.residuals import wavelet_residual
 
         found = wavelet_residual(pixels, levels=self.levels, sigma=self.sigma, device=self._device)
@@ -214,7 +205,7 @@ class PRNU(Method):
         Raises:
             ValueError: If the method is not fitted, or was fitted on images of another size.
         """
-        fingerprints = self._fitted()
+        fingerprints = self.fitted(self._fingerprints)
         h, w = images.size
         if fingerprints.shape[1] != h * w * 3:
             raise ValueError(
@@ -241,43 +232,32 @@ class PRNU(Method):
         Raises:
             ValueError: If the method is not fitted.
         """
-        return self._fitted().copy()
+        return self.fitted(self._fingerprints).copy()
 
-    def _fitted(self) -> NDArray[np.float32]:
-        if self._fingerprints is None:
-            raise ValueError("prnu is not fitted; call fit first")
-        return self._fingerprints
-
-    def save(self, folder: Path) -> None:
-        """Write fingerprints, temperature and parameters."""
-        facts = {
-            "levels": self.levels,
-            "sigma": self.sigma,
-            "denoiser": self.denoiser,
-            "camera": self.camera,
-            "temperature": self._temperature,
-        }
-        arrays = {"fingerprints": self._fitted()}
+    def state(self) -> tuple[Arrays, Facts]:
+        """Fingerprints, temperature and the denoiser, if it is a network."""
+        arrays: Arrays = {"fingerprints": self.fitted(self._fingerprints)}
         if self._network is not None:
             from fpbench_methods.nn.dncnn import denoiser_arrays
 
             arrays |= denoiser_arrays(self._network)
-        save_state(folder, "prnu", arrays, facts, self._sources)
+        return arrays, {"temperature": self._temperature}
 
-    @classmethod
-    def load(cls, folder: Path) -> Self:
-        """Read what `save` wrote; runs on the CPU."""
-        arrays, facts, sources = load_state(folder, "prnu")
-        names = ("levels", "sigma", "denoiser", "camera")
-        method = cls(**{name: facts[name] for name in names})
-        method._fingerprints = arrays["fingerprints"]
-        if method.denoiser == "dncnn":
+    def restore(self, arrays: Arrays, facts: Facts) -> None:
+        """Take them back."""
+        self._fingerprints = arrays["fingerprints"]
+        if self.denoiser == "dncnn":
             from fpbench_methods.nn.dncnn import denoiser_of
 
-            method._use(denoiser_of(arrays))
-        method._temperature = facts["temperature"]
-        method._sources = sources
-        return method
+            self._use(denoiser_of(arrays))
+        self._temperature = facts["temperature"]
+
+    @classmethod
+    def upgraded(cls, arrays: Arrays, facts: Facts) -> tuple[Arrays, Facts]:
+        """Facts in which arguments stood beside the temperature."""
+        if "params" in facts:
+            return arrays, facts
+        return arrays, facts | {"params": {name: facts[name] for name in cls.parameters()}}
 
 
 def _unit_rows(rows: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -298,7 +278,7 @@ def _nlm_residual(pixels: NDArray[np.uint8], sigma: float) -> NDArray[np.float32
         from skimage.restoration import denoise_nl_means
     except ImportError as error:
         raise MethodDeclined(
-            'prnu:nlm needs scikit-image; install it with: pip install "fpbench[nlm]"'
+            f"prnu:nlm needs scikit-image; install it with: {install_command('nlm')}"
         ) from error
     images = pixels.astype(np.float32)
     residual = np.empty_like(images)

@@ -1,0 +1,1 @@
+"""What several methods share: their bases, and how fitted methods are kept."""
