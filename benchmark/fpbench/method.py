@@ -41,10 +41,15 @@ class Variant:
     Attributes:
         summary: One line for ``fpbench methods show``.
         params: Constructor arguments that this variant sets.
+        deterministic: Whether its fit draws nothing at random, so that every seed gives the same
+            predictions. Boards then rank a single run of it; of any other variant one run does
+            not tell how much the next would differ. It is said of the variant as it stands, not
+            of one with further parameters.
     """
 
     summary: str
     params: Mapping[str, Any] = field(default_factory=dict)
+    deterministic: bool = False
 
 
 @dataclass(frozen=True)

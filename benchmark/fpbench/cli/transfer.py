@@ -143,8 +143,8 @@ def _compare(records: Sequence[TransferRecord]) -> None:
     from rich import box
     from rich.table import Table
 
+    from fpbench.metrics.runs import combine
     from fpbench.metrics.score import Score
-    from fpbench.runs.ablation import over_seeds
 
     keys = ("shared_masked", "shared_unmasked", "family", "disjoint", "auc_real")
     table = Table(title="Means over seeds", box=box.SIMPLE_HEAD, title_justify="left")
@@ -162,10 +162,8 @@ def _compare(records: Sequence[TransferRecord]) -> None:
             if not entries or any(entry.value is None for entry in entries):
                 cells.append("null" if entries else "-")
                 continue
-            both = over_seeds(
-                key,
-                [Score(e.value, e.ci_low, e.ci_high, e.n, e.chance, e.reason) for e in entries],
-            )
+            scores = [Score(e.value, e.ci_low, e.ci_high, e.n, e.chance, e.reason) for e in entries]
+            both = combine([scores], lower=0.0, upper=1.0)
             cells.append(f"{number(both.value)} ({number(both.ci_low)} - {number(both.ci_high)})")
         table.add_row(name, *cells)
     console().print(table)

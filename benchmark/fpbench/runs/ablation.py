@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -17,8 +18,8 @@ from fpbench.datasets.load import GMDataset
 from fpbench.errors import BadInput
 from fpbench.method import BUDGETS, Budget, Method
 from fpbench.metrics.bags import accuracy_bag_score, accuracy_of_bags_score
+from fpbench.metrics.runs import combine
 from fpbench.metrics.score import Score
-from fpbench.metrics.statistics import combine_seeds
 from fpbench.runs import fingerprintbags
 from fpbench.runs.artifacts import read_evidence
 from fpbench.runs.job import JobSpec
@@ -290,7 +291,8 @@ def collect_ablation(
                 parts.append(_recorded(records[spec.key]))
         for key in scores:
             found = [_chosen(part, key) for part in parts]
-            both = over_seeds(key, found)
+            lower, upper = (0.0, 1.0) if key.startswith(_SHARES) else (-math.inf, math.inf)
+            both = combine([found], lower=lower, upper=upper)
             rows.append(
                 AblationRow(
                     value=point.value,
@@ -307,31 +309,6 @@ def collect_ablation(
                 )
             )
     return rows
-
-
-def over_seeds(key: str, scores: Sequence[Score]) -> Score:
-    """Mean over seeds with an interval that the score can reach.
-
-    The interval of `combine_seeds` is symmetric, but near its bound that of one run is not; as
-    seeds share the test images, the mean of the runs' own ends holds too, and the wider counts.
-
-    Args:
-        key: Key of the score; shares and areas lie in [0, 1].
-        scores: One a seed.
-
-    >>> sure = Score(1.0, 0.9, 1.0, 50, 0.25)
-    >>> both = over_seeds("accuracy", [sure, sure])
-    >>> both.ci_low, both.ci_high
-    (0.9, 1.0)
-    """
-    both = combine_seeds(scores)
-    if both.value is None or both.ci_low is None or both.ci_high is None:
-        return both
-    low = min(both.ci_low, float(np.mean([s.ci_low for s in scores if s.ci_low is not None])))
-    high = max(both.ci_high, float(np.mean([s.ci_high for s in scores if s.ci_high is not None])))
-    if key.startswith(_SHARES):
-        low, high = max(0.0, low), min(1.0, high)
-    return replace(both, ci_low=low, ci_high=high)
 
 
 def write_ablation(folder: Path, ablation: Ablation) -> tuple[Path, Path, Path]:

@@ -53,7 +53,7 @@ def board_csv(board: Board) -> str:
     writer.writerow(
         [
             *("dataset", "revision", "method", "variant", "parameters", "version", "package"),
-            *("budget", "folds", "scoring", "seeds", "rank"),
+            *("budget", "folds", "scoring", "seeds", "rank_low", "rank_high", "unranked"),
             *(f"{key}{part}" for key in keys for part in ("", "_ci_low", "_ci_high", "_chance")),
             *_COST,
             "records",
@@ -73,7 +73,9 @@ def board_csv(board: Board) -> str:
                 section.folds,
                 section.scoring,
                 " ".join(map(str, row.seeds)),
-                row.rank,
+                None if row.rank is None else row.rank.low,
+                None if row.rank is None else row.rank.high,
+                row.unranked,
             ]
             for key in keys:
                 values += _numbers(row.scores.get(key))
@@ -90,7 +92,7 @@ def _numbers(score: Score | None) -> list[object]:
 
 
 def board_json(board: Board) -> str:
-    """The board with all scores, in the order of ranks.
+    """The board with all scores, in the order of accuracy.
 
     A score is its value and the ends of its interval. Chance levels stand once a section, but for
     those in which its rows differ: they stand with the rows.
@@ -145,7 +147,7 @@ def _row(row: Row, shared: Container[str]) -> dict[str, Any]:
         "params": row.method.params,
         "version": row.method.version,
         "package": row.method.package,
-        "rank": row.rank,
+        "rank": None if row.rank is None else list(row.rank),
         "unranked": row.unranked,
         "seeds": list(row.seeds),
         "scores": {
