@@ -48,11 +48,16 @@ class Variant:
         params: Constructor arguments that this variant sets.
         cls: The class that this variant is, or None for that of the method. It needs no card: it
             is given the method's.
+        deterministic: Whether its fit draws nothing at random, so that every seed gives the same
+            predictions. Boards then rank a single run of it; of any other variant one run does
+            not tell how much the next would differ. It is said of the variant as it stands, not
+            of one with further parameters.
     """
 
     summary: str
     params: Mapping[str, Any] = field(default_factory=dict)
     cls: type[Method] | None = None
+    deterministic: bool = False
 
 
 @dataclass(frozen=True)

@@ -12,6 +12,9 @@ import sys
 
 import click
 import numpy as np
+from fpbench.runs.folds import Splits, splits_of
+from fpbench.runs.outcome import build_method, run_method
+from fpbench.runs.scoring import real_column
 
 from fpbench import registry
 from fpbench.datasets.load import load
@@ -19,9 +22,6 @@ from fpbench.images import ImageSet
 from fpbench.leaderboard.columns import score_text
 from fpbench.method import FitContext
 from fpbench.metrics.attribution import accuracy_score
-from fpbench.runs.folds import Splits, splits_of
-from fpbench.runs.outcome import build_method, run_method
-from fpbench.runs.scoring import real_column
 
 
 def with_noise(images: ImageSet, sigma: float, seed: int) -> ImageSet:

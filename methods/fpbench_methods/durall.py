@@ -48,9 +48,13 @@ class Durall(FeatureMethod):
         licence="MIT",
         version="1",
         variants={
-            "svm": Variant("linear support vector machine"),
-            "rbf": Variant("radial kernel, C = 6.37, γ = 0.86", {"classifier": "rbf"}),
-            "logistic": Variant("logistic regression", {"classifier": "logistic"}),
+            "svm": Variant("linear support vector machine", deterministic=True),
+            "rbf": Variant(
+                "radial kernel, C = 6.37, γ = 0.86", {"classifier": "rbf"}, deterministic=True
+            ),
+            "logistic": Variant(
+                "logistic regression", {"classifier": "logistic"}, deterministic=True
+            ),
         },
         min_size=8,
         faithful=(

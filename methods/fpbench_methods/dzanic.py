@@ -45,7 +45,11 @@ class Dzanic(FeatureMethod):
         ),
         licence="MIT",
         version="1",
-        variants={"decay": Variant("decay of the outer quarter of frequencies, 5 neighbours")},
+        variants={
+            "decay": Variant(
+                "decay of the outer quarter of frequencies, 5 neighbours", deterministic=True
+            )
+        },
         min_size=16,
         faithful=(
             "Grey image, |FFT2|, 200 radial bins beyond half the highest frequency with empty "

@@ -41,7 +41,7 @@ class LogDCT(FeatureMethod):
         ),
         licence="MIT",
         version="1",
-        variants={"grey": Variant("grey image, fixed penalty")},
+        variants={"grey": Variant("grey image, fixed penalty", deterministic=True)},
         min_size=2,
         faithful=("No paper's method: a floor that every method should stand above.",),
         different=("frank is the published relative: colour, a network, early stopping.",),

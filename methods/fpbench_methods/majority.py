@@ -31,7 +31,7 @@ class Majority(SavedMethod):
         ),
         licence="MIT",
         version="1",
-        variants={"shares": Variant("training shares as probabilities")},
+        variants={"shares": Variant("training shares as probabilities", deterministic=True)},
         min_size=1,
         faithful=("No paper's method: what can be had without looking at an image.",),
         blind="It gives every image the same answer, by design.",

@@ -47,12 +47,17 @@ class McCloskey(FeatureMethod):
         licence="MIT",
         version="1",
         variants={
-            "saturation": Variant("shares of over- and under-exposed grey pixels"),
+            "saturation": Variant(
+                "shares of over- and under-exposed grey pixels", deterministic=True
+            ),
             "channels": Variant(
                 "the same per colour channel: grey mixes the channels' extremes",
                 {"cue": "channels"},
+                deterministic=True,
             ),
-            "chromaticity": Variant("histogram of (r, g) chromaticity", {"cue": "chromaticity"}),
+            "chromaticity": Variant(
+                "histogram of (r, g) chromaticity", {"cue": "chromaticity"}, deterministic=True
+            ),
         },
         min_size=1,
         faithful=(

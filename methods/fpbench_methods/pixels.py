@@ -39,7 +39,7 @@ class Pixels(SavedMethod):
         ),
         licence="MIT",
         version="1",
-        variants={"nearest": Variant("one neighbour, Euclidean distance")},
+        variants={"nearest": Variant("one neighbour, Euclidean distance", deterministic=True)},
         min_size=1,
         faithful=(
             "No paper's method: Yu et al. (2019) and Frank et al. (2020) use nearest neighbours "

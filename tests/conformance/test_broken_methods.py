@@ -264,6 +264,16 @@ class GlobalRandom(Sound):
         return self
 
 
+class SeedsMatterAfterAll(Sound):
+    card = replace(CARD, variants={"default": Variant("tiles", deterministic=True)})
+
+    def fit(self, train: ImageSet, *, context: FitContext, **sets: Any) -> Self:
+        super().fit(train, context=context, **sets)
+        noise = np.random.default_rng(context.seed).normal(size=self.means.shape)
+        self.means = self.means + noise.astype(np.float32)
+        return self
+
+
 class NeedsAsManyReferences(Sound):
     def fit(self, train: ImageSet, *, reference: ImageSet, **sets: Any) -> Self:
         _ = train.pixels[:64].astype(float) - reference.pixels
@@ -344,6 +354,7 @@ FAULTS: list[tuple[type[Method], str, str]] = [
     (Unstoppable, "cancellation", "goes on after a KeyboardInterrupt"),
     (TranslatesInterruption, "cancellation", "into RuntimeError"),
     (GlobalRandom, "seed", "Derive everything random"),
+    (SeedsMatterAfterAll, "seed", "without deterministic=True"),
     (NeedsAsManyReferences, "reference", "of any number"),
     (PromisesTooMuch, "tiny", r"raise card\.min_size"),
     (SquareOnly, "odd-size", "images of 33x29"),

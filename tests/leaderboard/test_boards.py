@@ -9,12 +9,10 @@ import numpy as np
 import pytest
 import yaml
 from markdown_it import MarkdownIt
+from scipy import stats
 
 from fpbench.leaderboard.build import build, make_files, read_leaderboards
-from fpbench.leaderboard.combine import combined
 from fpbench.leaderboard.structure import design_of
-from fpbench.metrics.score import Score
-from fpbench.metrics.statistics import combine_folds, combine_seeds, mcnemar
 from fpbench.registry import card_folders
 from fpbench.runs.record import DatasetEntry, SourceEntry
 
@@ -33,23 +31,83 @@ def board_line(root: Path, name: str, heading: str = "### Attribution of single 
     return cells(next(line for line in part.splitlines() if f"**{name}**" in line))
 
 
-def test_rows_that_no_test_separates_share_a_rank(root: Path, add: Any) -> None:
-    add(method="best", skill=0.95)
-    add(method="near", skill=0.93)
-    add(method="far", skill=0.4)
-    rows = section(root).rows
-    assert [(row.method.name, row.rank) for row in rows] == [("best", 1), ("near", 1), ("far", 3)]
+SURE = {"deterministic": ["wavelet"]}
+"""A card that says that seeds do not matter, so that one run is enough for a rank."""
+
+
+def test_rows_that_no_test_separates_have_overlapping_ranks(root: Path, add: Any) -> None:
+    add(method="best", skill=0.95, card=SURE)
+    add(method="near", skill=0.93, card=SURE)
+    add(method="far", skill=0.4, card=SURE)
+    found = section(root)
+    assert [(row.method.name, row.rank) for row in found.rows] == [
+        ("best", (1, 2)), ("near", (1, 2)), ("far", (3, 3)),
+    ]  # fmt: skip
+    assert [row.method.name for row in found.leaders] == ["best", "near"]
+    build(root)
+    assert [board_line(root, f"{name}:wavelet")[0] for name in ("best", "far")] == ["1–2", "3"]
 
 
 def test_pairs_are_those_of_the_stored_predictions(root: Path, add: Any) -> None:
-    add(method="best", skill=0.9)
-    add(method="far", skill=0.6)
+    add(method="best", skill=0.9, card=SURE)
+    add(method="far", skill=0.6, card=SURE)
     found = section(root)
-    judged = [row.judged for row in found.rows]
-    expected = mcnemar(judged[0].correct, judged[1].correct)
-    assert found.pairs.p_value[0, 1] == pytest.approx(expected.p_value)
+    one, other = (row.judged for row in found.rows)
+    gap = (one.summary.correct - other.summary.correct).reshape(3, -1)  # sources by images
+    assert (one.labels.reshape(3, -1) == [[0], [1], [2]]).all()
+    error = np.sqrt((gap.var(axis=1, ddof=1) / gap.shape[1]).sum()) / 3
+    assert found.pairs.difference[0, 1] == pytest.approx(gap.mean())
     assert found.pairs.difference[0, 1] == pytest.approx(found.rows[0].value - found.rows[1].value)
+    exact = stats.binomtest(0, int((gap != 0).sum())).pvalue  # hard images are hard for both
+    assert (gap >= 0).all() and exact > 2 * stats.norm.sf(gap.mean() / error)
+    assert found.pairs.p_value[0, 1] == pytest.approx(exact)
     assert found.paired == (0, 1)
+
+
+def test_one_run_has_comparisons_and_no_rank(root: Path, add: Any) -> None:
+    for seed in range(3):
+        add(method="several", seed=seed, skill=0.75 + 0.01 * seed)
+    add(method="single", skill=0.95)
+    add(method="fixed", skill=0.3, card=SURE)
+    found = section(root)
+    rows = {row.method.name: row for row in found.rows}
+    assert [row.method.name for row in found.rows] == ["single", "several", "fixed"]
+    assert (rows["single"].rank, rows["single"].unranked) == (None, "one run")
+    assert rows["several"].rank[1] == 2
+    assert rows["fixed"].rank == (3, 3)
+    assert found.paired == (0, 1, 2)
+    assert found.pairs.one_run.tolist() == [
+        [False, True, True], [True, False, False], [True, False, False],
+    ]  # fmt: skip
+    build(root)
+    assert board_line(root, "single:wavelet")[0] == "one run"
+    assert "| single:wavelet |" in (root / "README.md").read_text("utf-8")
+
+
+def test_parameters_of_ones_own_are_not_what_a_card_calls_deterministic(
+    root: Path, add: Any
+) -> None:
+    add(method="m", card=SURE)
+    add(method="m", params={"k": 5}, card=SURE)
+    assert {row.label: row.unranked for row in section(root).rows} == {
+        "m:wavelet": None, "m:wavelet k=5": "one run",
+    }  # fmt: skip
+
+
+def test_seeds_that_differ_are_another_reason_to_differ(root: Path, add: Any) -> None:
+    """The same two means: apart where seeds agree, not where they do not."""
+    for seed in range(3):
+        add(method="steady", seed=seed, skill=0.9)
+        add(method="shaky", seed=seed, skill=(0.45, 0.7, 0.95)[seed])
+        add(method="middle", seed=seed, skill=0.7)
+    found = section(root)
+    names = [row.method.name for row in found.rows]
+    one, other, shaky = (names.index(name) for name in ("steady", "middle", "shaky"))
+    assert found.pairs.corrected[one, other] < 0.01
+    assert found.pairs.difference[one, shaky] == pytest.approx(
+        found.pairs.difference[one, other], abs=0.05
+    )
+    assert found.pairs.p_value[one, shaky] > 0.1
 
 
 def test_seeds_become_one_row(root: Path, add: Any) -> None:
@@ -60,7 +118,8 @@ def test_seeds_become_one_row(root: Path, add: Any) -> None:
     assert row.seeds == (0, 1, 2)
     assert row.value == pytest.approx(np.mean(values))
     assert row.spread["accuracy"] == (min(values), max(values))
-    assert row.judged.correct.mean() == pytest.approx(row.value)
+    assert row.judged.summary.correct.mean() == pytest.approx(row.value)
+    assert row.judged.summary.between == pytest.approx(np.var(values, ddof=1))
 
 
 def test_folds_become_one_row_only_when_all_are_there(root: Path, add: Any) -> None:
@@ -71,9 +130,9 @@ def test_folds_become_one_row_only_when_all_are_there(root: Path, add: Any) -> N
     assert row.unranked == "2 of 3 folds"
     add(method="prnu", fold=2, folds=3, prefix="f2-")
     row = section(root).rows[0]
-    assert row.rank == 1
+    assert row.rank == (1, 1)
     assert len(row.judged.ids) == 3 * 72
-    assert row.value == pytest.approx(row.judged.correct.mean())
+    assert row.value == pytest.approx(row.judged.summary.correct.mean())
 
 
 def test_folds_that_share_images_are_not_ranked(root: Path, add: Any) -> None:
@@ -83,14 +142,14 @@ def test_folds_that_share_images_are_not_ranked(root: Path, add: Any) -> None:
 
 
 def test_budgets_are_never_ranked_together(root: Path, add: Any) -> None:
-    add(method="short", budget="smoke", skill=0.9)
-    add(method="long", budget="full", skill=0.4)
-    add(method="middle", budget="small", skill=0.7)
+    add(method="short", budget="smoke", skill=0.9, card=SURE)
+    add(method="long", budget="full", skill=0.4, card=SURE)
+    add(method="middle", budget="small", skill=0.7, card=SURE)
     sections = read_leaderboards(root).boards[0].sections
     assert [(s.budget, s.rows[0].method.name, s.rows[0].rank) for s in sections] == [
-        ("full", "long", 1),
-        ("small", "middle", 1),
-        ("smoke", "short", 1),
+        ("full", "long", (1, 1)),
+        ("small", "middle", (1, 1)),
+        ("smoke", "short", (1, 1)),
     ]
 
 
@@ -120,14 +179,14 @@ def test_newer_revision_of_a_dataset_replaces_the_older(root: Path, add: Any) ->
 
 
 def test_rows_of_other_images_are_not_compared(root: Path, add: Any) -> None:
-    add(method="a")
-    add(method="b")
-    add(method="c", prefix="other")
+    add(method="a", card=SURE)
+    add(method="b", card=SURE)
+    add(method="c", prefix="other", card=SURE)
     found = read_leaderboards(root)
     rows = {row.method.name: row for row in found.boards[0].sections[0].rows}
     assert rows["c"].rank is None
     assert rows["c"].unranked == "judged other images"
-    assert rows["a"].rank == 1
+    assert rows["a"].rank == (1, 2)
     assert "judged other test images" in str(found.problems[0])
 
 
@@ -179,7 +238,7 @@ def test_board_shows_chance_shortcut_interval_links(root: Path, add: Any) -> Non
     build(root)
     text = (root / "someone-gm-tiny.md").read_text("utf-8")
     line = board_line(root, "prnu:wavelet")
-    assert line[0] == "1"
+    assert line[0] == "one run"
     assert re.fullmatch(r"0\.\d{3} \[0\.\d{3}, 0\.\d{3}\]", line[2])
     assert f"[{path.stem[:6]}](results/someone-gm-tiny/prnu/{path.name})" in line[-2]
     assert line[-1] == "[The paper of prnu (2020)](https://example.org/paper)"
@@ -288,20 +347,6 @@ def test_hostile_names_are_shown_and_obeyed_nowhere(root: Path, add: Any) -> Non
     assert "&lt;script&gt;" in (root / "someone-gm-tiny.md").read_text("utf-8")
 
 
-def test_intervals_of_several_runs_keep_their_sides() -> None:
-    runs = [Score(1.0, 0.996, 1.0, 100, 0.1), Score(1.0, 0.994, 1.0, 100, 0.1)]
-    both = combined([runs])
-    assert (both.value, both.ci_high) == (1.0, 1.0)
-    assert 0.994 <= both.ci_low <= 0.996
-    wide = combined([[Score(5.0, 4.0, 9.0, 10)], [Score(6.0, 5.0, 10.0, 10)]])
-    assert wide.value - wide.ci_low < wide.ci_high - wide.value
-    assert combined([[Score(0.5, 0.4, 0.6, 10)]]).ci_low == 0.4
-    assert combined([[Score(0.5, n=9), Score(0.7, n=9)]]) == Score(0.6, n=9)
-    assert combined([[Score(0.5), Score.missing("It broke.")]]).reason == (
-        "A run has no value: It broke."
-    )
-
-
 @pytest.mark.parametrize(("key", "bounded"), [("accuracy", True), ("fdr_intra", False)])
 def test_shares_end_at_one_and_distances_do_not(
     root: Path, add: Any, key: str, bounded: bool
@@ -315,26 +360,6 @@ def test_shares_end_at_one_and_distances_do_not(
     assert score.ci_low == 0
     assert (score.ci_high == 1) is bounded
     assert score.ci_high >= 1
-
-
-@pytest.mark.parametrize("seed", range(5))
-def test_even_intervals_are_combined_as_the_statistics_do(seed: int) -> None:
-    rng = np.random.default_rng(seed)
-    scores = [
-        Score(float(v), float(v - h), float(v + h), 50, 0.1)
-        for v, h in zip(rng.uniform(2, 3, 6), rng.uniform(0.01, 0.2, 6), strict=True)
-    ]
-    tables = [scores[:2], scores[2:4], scores[4:]]
-    for parts, expected in (
-        ([scores], combine_seeds(scores)),
-        ([[score] for score in scores], combine_folds(scores)),
-        (tables, combine_folds([combine_seeds(seeds) for seeds in tables])),
-    ):
-        found = combined(parts)
-        assert (found.value, found.ci_low, found.ci_high) == pytest.approx(
-            (expected.value, expected.ci_low, expected.ci_high)
-        )
-        assert (found.n, found.chance) == (expected.n, expected.chance)
 
 
 def test_design_is_that_of_the_card() -> None:

@@ -58,7 +58,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
     ]
     for number, row in enumerate(rows):
         run = made.write_run(folder / str(number), dataset="gm-ffhq", shortcut=0.8, **row)
-        made.put(root, run)
+        made.put(root, run, {"deterministic": ["wavelet"]})
     _, problems = write_site(root, folder / "site")
     assert problems == ()
     return folder / "site"
@@ -216,6 +216,11 @@ def test_long_boards_show_their_first_rows_until_all_are_asked_for(
     long.unlink()
 
 
+def exponential(p: float) -> str:
+    """As JavaScript writes it: ``1.2e-9`` where Python has ``1.2e-09``."""
+    return re.sub(r"e-0*", "e-", f"{p:.1e}")
+
+
 def choose(board: Any, selector: str, text: str) -> None:
     board.run(
         """
@@ -228,17 +233,33 @@ def choose(board: Any, selector: str, text: str) -> None:
     )
 
 
-def test_comparing_two_rows_by_the_paired_test(board: Any) -> None:
+def test_comparing_two_rows_says_what_the_ranks_rest_on(board: Any, site: Path) -> None:
+    from fpbench.leaderboard.build import read_leaderboards
+
+    (made,) = read_leaderboards(site.parent / "leaderboards").boards
+    pairs, rows = made.sections[1].pairs, made.sections[1].rows
+    assert [row.method.name for row in rows[:4]] == ["best", "near", "middle", "far"]
     choose(board, "#compare-section", "Budget small")
     choose(board, "#compare-first", "best:wavelet")
     choose(board, "#compare-second", "far:wavelet")
     (said,) = board.texts("#compare-result")
-    assert said.startswith("best:wavelet has a higher accuracy than far:wavelet: +0.")
-    assert "corrected by Holm for all 10 pairs" in said
-    assert said.endswith("The test separates them.")
+    gap, half = pairs.difference[0, 3], pairs.halfwidth[0, 3]
+    assert said == (
+        f"best:wavelet less far:wavelet in accuracy: +{gap:.3f}, 95 % interval of this difference "
+        f"alone [+{gap - half:.3f}, +{gap + half:.3f}], p = {exponential(pairs.p_value[0, 3])}; "
+        f"corrected by Holm for all 10 pairs of this section p = "
+        f"{exponential(pairs.corrected[0, 3])}. Significantly different."
+    )
     shoot(board, "compare")
     choose(board, "#compare-second", "near:wavelet")
-    assert board.texts("#compare-result")[0].endswith("they tie.")
+    said = board.texts("#compare-result")[0]
+    assert f"p = {pairs.p_value[0, 1]:.2g}; " in said
+    assert said.endswith("Not significantly different.")
+    choose(board, "#compare-second", "middle:freq")
+    assert board.texts("#compare-result")[0].endswith(
+        "different. middle:freq is one run: this tells of this run, not of the method."
+    )
+    choose(board, "#compare-second", "near:wavelet")
     # Sorting the board moves its rows, not what is compared.
     board.run("arguments[0].querySelector('button').click()", heading(board, "accuracy"))
     board.run("arguments[0].querySelector('button').click()", heading(board, "accuracy"))

@@ -8,11 +8,14 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
 
+import numpy as np
 import pytest
 
 from fpbench.errors import BadInput
 from fpbench.leaderboard.site.downloads import cell
+from fpbench.leaderboard.site.drawings import packed_pairs
 from fpbench.leaderboard.site.write import write_site
+from fpbench.metrics.comparison import Comparisons
 
 PUBLISHED = Path(__file__).parents[2] / "leaderboards" / "published.yaml"
 VOID = {"meta", "link", "br", "img", "input", "wbr"}
@@ -151,13 +154,35 @@ def test_packed_pairs_say_what_the_tests_found(root: Path, site: Path) -> None:
     text = (site / "datasets" / "gm-ffhq.html").read_text("utf-8")
     data = json.loads(re.search(r'id="data">(.*?)</script>', text, re.DOTALL)[1])  # type: ignore[index]
     packed = next(s for s in data["sections"] if s["title"] == "Budget small")["pairs"]
-    bits = int.from_bytes(b64decode(packed), "little")
-    assert bits < 1 << 24
     assert section.pairs is not None
-    p_value = 10 ** (-(bits & 0xFFF) / 200)
-    assert p_value == pytest.approx(section.pairs.corrected[0, 1], rel=0.01)
-    assert (bits >> 12 & 0x7FF) / 4000 == pytest.approx(section.pairs.halfwidth[0, 1], abs=2e-4)
-    assert bool(bits >> 23) == bool(section.pairs.corrected[0, 1] <= 0.05)
+    octets = b64decode(packed)
+    assert len(octets) == 6
+    bits = int.from_bytes(octets, "little")
+    for at, expected in ((0, section.pairs.p_value[0, 1]), (12, section.pairs.corrected[0, 1])):
+        number, exponent = bits >> at & 0x7F, bits >> at + 7 & 0x1F
+        assert f"{number * 10.0 ** (-exponent - 1):.1e}" == f"{expected:.1e}"
+    half = (bits >> 24 & 0x7FFFFF) / 4_000_000
+    assert half == pytest.approx(section.pairs.halfwidth[0, 1], abs=2e-7)
+    assert bool(bits >> 47) == bool(section.pairs.corrected[0, 1] <= 0.05)
+
+
+@pytest.mark.parametrize("p", [1.0, 0.996, 0.1, 0.0999, 0.0961, 0.05, 0.0123, 3.4e-9, 1e-31])
+def test_p_values_are_packed_with_two_digits(p: float) -> None:
+    pairs = compared(p)
+    bits = int.from_bytes(b64decode(packed_pairs(pairs)), "little")
+    number, exponent = bits & 0x7F, bits >> 7 & 0x1F
+    assert f"{number * 10.0 ** (-exponent - 1):.1e}" == f"{p:.1e}"
+
+
+def test_a_p_value_too_small_to_pack_has_one_digit() -> None:
+    bits = int.from_bytes(b64decode(packed_pairs(compared(0.0))), "little")
+    assert bits & 0x7F < 10
+
+
+def compared(p: float) -> Comparisons:
+    """Two rows that differ by 0.1 with this p-value."""
+    grid, both = np.full((2, 2), 0.1), np.array([[1.0, p], [p, 1.0]])
+    return Comparisons(grid, grid, grid, both, both, grid, np.zeros((2, 2), np.bool_))
 
 
 def test_method_page_shows_card_and_scores_everywhere(site: Path) -> None:
@@ -184,16 +209,20 @@ def test_downloads_hold_every_row(site: Path) -> None:
     import io
 
     rows = list(csv.DictReader(io.StringIO((site / "downloads" / "gm-ffhq.csv").read_text())))
-    assert [(r["method"], r["budget"], r["seeds"], r["rank"]) for r in rows] == [
-        ("yu", "full", "3", "1"),
-        ("prnu", "small", "0 1", "1"),
-        ("yu", "small", "0", "2"),
+    columns = ("method", "budget", "seeds", "rank_low", "rank_high", "unranked")
+    assert [tuple(r[column] for column in columns) for r in rows] == [
+        ("yu", "full", "3", "", "", "one run"),
+        ("prnu", "small", "0 1", "1", "1", ""),
+        ("yu", "small", "0", "", "", "one run"),
     ]
     assert 0.3 < float(rows[0]["accuracy"]) < float(rows[1]["accuracy"])
     document = json.loads((site / "downloads" / "gm-ffhq.json").read_text("utf-8"))
     assert document["dataset"]["name"] == "gm-ffhq"
     assert document["declined"][0]["reason"] == "no weights"
     section = document["sections"][1]
+    assert [(row["rank"], row["unranked"]) for row in section["rows"]] == [
+        ([1, 1], None), (None, "one run"),
+    ]  # fmt: skip
     value, low, high = section["rows"][0]["scores"]["accuracy"]
     assert low < value < high
     assert value == pytest.approx(float(rows[1]["accuracy"]))

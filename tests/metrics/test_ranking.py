@@ -77,52 +77,24 @@ def test_friedman_without_grounds():
         ranking.critical_difference(1, 3)
 
 
-def test_ranks_tie_where_no_test_separates():
+def test_ranks_are_ranges_between_what_is_better_and_what_is_worse():
+    gap = np.subtract.outer([0.7, 0.9, 0.6, 0.8], [0.7, 0.9, 0.6, 0.8])
     p = np.full((4, 4), 0.5)
-    assert ranking.ranks_that_tie([0.9, 0.8, 0.7, 0.6], p) == [1, 1, 1, 1]
+    assert ranking.rank_ranges(gap, p) == [(1, 4)] * 4
     p[:] = 0.001
-    assert ranking.ranks_that_tie([0.7, 0.9, 0.6, 0.8], p) == [3, 1, 4, 2]
-    p[0, 1] = p[1, 0] = 0.5
-    assert ranking.ranks_that_tie([0.9, 0.8, 0.7, 0.6], p) == [1, 1, 3, 4]
+    assert ranking.rank_ranges(gap, p) == [(3, 3), (1, 1), (4, 4), (2, 2)]
+    p[0, 3] = p[3, 0] = 0.06
+    assert ranking.rank_ranges(gap, p) == [(2, 3), (1, 1), (4, 4), (2, 3)]
+    assert ranking.rank_ranges(gap, p, alpha=0.1) == [(3, 3), (1, 1), (4, 4), (2, 2)]
+    assert ranking.rank_ranges(np.zeros((0, 0)), np.zeros((0, 0))) == []
 
 
-def test_the_correction_counts_the_pairs():
-    p = np.full((4, 4), 0.02)
-    assert ranking.ranks_that_tie([0.9, 0.8, 0.7, 0.6], p) == [1, 1, 1, 1]
-    assert ranking.ranks_that_tie([0.9, 0.8], p[:2, :2]) == [1, 2]
-    assert ranking.ranks_that_tie([0.9, None, 0.8, None], p) == [1, None, 2, None]
+def test_equal_values_overlap_whatever_the_test_says():
+    assert ranking.rank_ranges(np.zeros((2, 2)), np.zeros((2, 2))) == [(1, 2), (1, 2)]
 
 
-def test_equal_values_tie_whatever_the_test_says():
-    assert ranking.ranks_that_tie([0.9, 0.9], [[1, 0], [0, 1]]) == [1, 1]
-    nan = np.nan
-    assert ranking.ranks_that_tie([0.9, 0.1], [[nan, nan], [nan, nan]]) == [1, 1]
-
-
-def test_p_values_must_be_those_of_the_rows():
+def test_ranges_need_a_p_value_of_each_pair():
     with pytest.raises(ValueError, match="of shape"):
-        ranking.ranks_that_tie([0.5], np.ones((2, 2)))
+        ranking.rank_ranges([[0.0]], np.ones((2, 2)))
     with pytest.raises(ValueError, match="symmetric"):
-        ranking.ranks_that_tie([0.5, 0.6], [[1, 0.5], [0.4, 1]])
-
-
-def test_methods_are_ranked_from_their_images():
-    rng = np.random.default_rng(0)
-    classes = np.arange(900) % 3
-    hard = rng.permuted(np.arange(900) / 900)
-    ranks, p = ranking.rank_methods([hard < 0.5, hard < 0.8, None, hard > 0.2], classes)
-    assert ranks == [3, 1, None, 1]
-    assert p.shape == (4, 4)
-    assert np.isnan(p[2]).all()
-    assert p[0, 1] == p[1, 0] == pytest.approx(2 / 10_001)
-    with pytest.raises(ValueError, match="900 images"):
-        ranking.rank_methods([hard[:5]], classes)
-
-
-def test_equal_methods_share_a_rank_in_nineteen_of_twenty_boards():
-    split = 0
-    for seed in range(200):
-        right = np.random.default_rng(seed).random((4, 200)) < 0.7
-        ranks, _ = ranking.rank_methods(list(right), np.arange(200) % 4, repeats=500)
-        split += ranks != [1, 1, 1, 1]
-    assert split / 200 <= 0.08
+        ranking.rank_ranges(np.zeros((2, 2)), [[1, 0.5], [0.4, 1]])

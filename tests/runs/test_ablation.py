@@ -14,13 +14,11 @@ from fpbench.errors import BadInput
 from fpbench.images import ImageSet
 from fpbench.method import FitContext, Method, MethodCard, Variant
 from fpbench.metrics.bags import accuracy_bag_score, draw_bags
-from fpbench.metrics.score import Score
 from fpbench.runs import fingerprintbags
 from fpbench.runs.ablation import (
     Ablation,
     collect_ablation,
     default_values,
-    over_seeds,
     parse_values,
     plan_ablation,
     write_ablation,
@@ -210,14 +208,6 @@ def test_keys_given_before_there_were_limits_stay_as_they_are() -> None:
         {"fingerprint_bag_size": 5},
     ):
         assert dataclasses.replace(spec, **limit).key != spec.key  # type: ignore[arg-type]
-
-
-def test_the_mean_over_seeds_is_no_surer_than_its_runs_at_the_bound() -> None:
-    runs = [Score(1.0, 0.4, 1.0, 600, 0.25), Score(1.0, 0.4, 1.0, 600, 0.25)]
-    both = over_seeds("accuracy_bag", runs)
-    assert (both.ci_low, both.value, both.ci_high) == (pytest.approx(0.4), 1.0, 1.0)
-    apart = over_seeds("fdr", [Score(5.0, 4.0, 7.0, 9, 1.0), Score(9.0, 8.0, 11.0, 9, 1.0)])
-    assert apart.ci_low is not None and apart.ci_low < 5 and (apart.ci_high or 0) > 9
 
 
 def test_table_and_curve_are_written(

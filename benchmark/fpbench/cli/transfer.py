@@ -100,7 +100,8 @@ def _compare(records: Sequence[Record]) -> None:
     from rich.table import Table
 
     from fpbench.cli.jobs import between
-    from fpbench.runs.ablation import over_seeds
+    from fpbench.metrics.runs import combine
+    from fpbench.scores.catalogue import bounds
 
     keys = ("shared_masked", "shared_unmasked", "family", "disjoint", "auc_real")
     table = Table(title="Means over seeds", box=box.SIMPLE_HEAD, title_justify="left")
@@ -118,7 +119,8 @@ def _compare(records: Sequence[Record]) -> None:
             if not scores or any(score.value is None for score in scores):
                 cells.append("null" if scores else "-")
                 continue
-            both = over_seeds(key, scores)
+            lower, upper = bounds(key)
+            both = combine([scores], lower=lower, upper=upper)
             cells.append(f"{number(both.value)} ({between(both)})")
         table.add_row(label, *cells)
     console().print(table)

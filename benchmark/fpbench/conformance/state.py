@@ -14,16 +14,25 @@ _PICKLE = (".pkl", ".pickle", ".joblib", ".pt", ".pth", ".ckpt")
 
 
 def check_seed(subject: Subject) -> str:
-    """Two fits from one seed agree, whatever the global random generators held before."""
+    """Two fits from one seed agree, and from any two if the variant is declared deterministic."""
     expected = subject.known_answers()
-    again = subject.fit()
-    return require_equal(
+    images = subject.sets.test.unlabelled()
+    told = require_equal(
         expected,
-        subject.answers(again, subject.sets.test.unlabelled()),
+        subject.answers(subject.fit(), images),
         "when fit is repeated with the same context.seed",
         "Derive everything random from context.seed, e.g. np.random.default_rng(context.seed) "
         "and torch.manual_seed inside fpbench.compute.device.seeded.",
     )
+    if not subject.cls.card.variants[subject.variant].deterministic:
+        return told
+    require_equal(
+        expected,
+        subject.answers(subject.fit(seed=1), images),
+        "when fit is repeated with another context.seed",
+        f"Declare variant {subject.variant!r} without deterministic=True: its seeds matter.",
+    )
+    return f"{told}, with another seed too"
 
 
 def _require_pair(subject: Subject) -> None:

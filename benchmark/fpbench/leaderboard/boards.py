@@ -3,18 +3,25 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-
-import numpy as np
 
 from fpbench.errors import BadInput
 from fpbench.leaderboard.collect import Collection, Entry, Problem
 from fpbench.leaderboard.judged import Control, read_control
 from fpbench.leaderboard.layout import folder_name
-from fpbench.leaderboard.pairs import Pairs, compare_all
-from fpbench.leaderboard.rows import Row, Section, configuration, current, grouped, make_row
-from fpbench.metrics.ranking import ranks_that_tie
+from fpbench.leaderboard.methodcard import PublishedCard
+from fpbench.leaderboard.rows import (
+    ONE_RUN,
+    Row,
+    Section,
+    configuration,
+    current,
+    grouped,
+    make_row,
+)
+from fpbench.metrics.comparison import Comparisons, compare_rows
+from fpbench.metrics.ranking import rank_ranges
 from fpbench.metrics.statistics import holm
 from fpbench.runs.record import Record, SourceEntry
 
@@ -113,11 +120,16 @@ def make_boards(collection: Collection) -> tuple[list[Board], list[Problem]]:
     boards = []
     by_dataset = grouped(collection.entries, lambda e: e.record.job.test.name)
     for name in sorted(by_dataset):
-        boards.append(_board(name, by_dataset[name], problems))
+        boards.append(_board(name, by_dataset[name], collection.cards, problems))
     return boards, problems
 
 
-def _board(name: str, entries: Sequence[Entry], problems: list[Problem]) -> Board:
+def _board(
+    name: str,
+    entries: Sequence[Entry],
+    cards: Mapping[str, PublishedCard],
+    problems: list[Problem],
+) -> Board:
     ordered = sorted(entries, key=lambda e: (e.record.created, e.record.key))
     newest = ordered[-1].record
     shown = [e for e in entries if e.record.job.test.content_hash == newest.job.test.content_hash]
@@ -128,7 +140,7 @@ def _board(name: str, entries: Sequence[Entry], problems: list[Problem]) -> Boar
     sections = []
     kinds = grouped(done, _kind)
     for kind in sorted(kinds, key=lambda k: (BUDGETS.index(k[0]), k[1] or 0, -k[2])):
-        section = _section(kind, current(kinds[kind]), problems)
+        section = _section(kind, current(kinds[kind]), cards, problems)
         if section.rows:
             sections.append(section)
     return Board(
@@ -189,42 +201,38 @@ def _declined(runs: Sequence[Entry]) -> list[Entry]:
 
 
 def _section(
-    kind: tuple[str, int | None, int], entries: Sequence[Entry], problems: list[Problem]
+    kind: tuple[str, int | None, int],
+    entries: Sequence[Entry],
+    cards: Mapping[str, PublishedCard],
+    problems: list[Problem],
 ) -> Section:
     budget, folds, scoring = kind
-    made = (make_row(members, problems) for members in grouped(entries, configuration).values())
-    rows = [row for row in made if row is not None]
-    rows = _same_images(rows, problems)
-    rows, pairs = _ranked(rows)
-    order = sorted(range(len(rows)), key=lambda i: _position(rows[i]))
-    paired = [i for i in order if rows[i].judged is not None]
-    if pairs is not None:
-        # Pairs come in the order of the rows that have predictions, before sorting.
-        before = [i for i, row in enumerate(rows) if row.judged is not None]
-        chosen = np.asarray([before.index(i) for i in paired])
-        grid = np.ix_(chosen, chosen)
-        pairs = Pairs(
-            pairs.difference[grid],
-            pairs.halfwidth[grid],
-            pairs.p_value[grid],
-            pairs.corrected[grid],
-            pairs.mcnemar[grid],
-        )
-    sorted_rows = tuple(rows[i] for i in order)
-    positions = tuple(order.index(i) for i in paired)
-    return Section(budget, folds, scoring, sorted_rows, pairs, positions)
+    made = (
+        make_row(members, problems, _deterministic(members[0], cards))
+        for members in grouped(entries, configuration).values()
+    )
+    rows = _same_images([row for row in made if row is not None], problems)
+    rows.sort(key=_position)
+    rows, pairs, paired = _ranked(rows)
+    return Section(budget, folds, scoring, tuple(rows), pairs, paired)
 
 
-def _position(row: Row) -> tuple[float, float, str]:
-    rank = float("inf") if row.rank is None else row.rank
-    return rank, -(row.value if row.value is not None else -float("inf")), row.label
+def _deterministic(entry: Entry, cards: Mapping[str, PublishedCard]) -> bool:
+    """Whether a configuration's card says that all seeds agree; of the plain variant it does."""
+    job = entry.record.job
+    card = cards.get(job.method)
+    return card is not None and job.variant in card.deterministic and not job.params
+
+
+def _position(row: Row) -> tuple[bool, float, str]:
+    return row.value is None, -(row.value or 0.0), row.label
 
 
 def _same_images(rows: Sequence[Row], problems: list[Problem]) -> list[Row]:
     """Take predictions from rows that judged other images than most rows did."""
     kinds = grouped(
         (row for row in rows if row.judged is not None),
-        lambda row: (row.judged.ids.tobytes(), row.judged.labels.tobytes()) if row.judged else None,
+        lambda row: row.judged.images if row.judged is not None else None,
     )
     if len(kinds) < 2:
         return list(rows)
@@ -242,25 +250,26 @@ def _same_images(rows: Sequence[Row], problems: list[Problem]) -> list[Row]:
     return checked
 
 
-def _ranked(rows: Sequence[Row]) -> tuple[list[Row], Pairs | None]:
-    """Rows with ranks by the headline score; rows without comparable predictions have none.
+def _ranked(rows: Sequence[Row]) -> tuple[list[Row], Comparisons | None, tuple[int, ...]]:
+    """Rows with the ranks that they may have, their comparisons, and which rows those are of.
 
-    The tests are those of `fpbench.leaderboard.pairs`, the counting is
-    `fpbench.metrics.ranking.ranks_that_tie`, which corrects as `Pairs.corrected` does.
+    A row of one run is compared as that run and counts for the others' ranks, but has none itself.
     """
-    chosen = [i for i, row in enumerate(rows) if row.judged is not None and row.value is not None]
-    unjudged = [
+    ranked = [
         replace(row, judged=None, unranked=row.unranked or "no accuracy")
         if row.value is None
         else row
         for row in rows
     ]
-    if not chosen:
-        return unjudged, None
-    parts = [judged for i in chosen if (judged := rows[i].judged) is not None]
-    pairs = compare_all(np.stack([part.correct for part in parts]), parts[0].labels)
-    ranks = ranks_that_tie([rows[i].value for i in chosen], pairs.p_value)
-    ranked = list(unjudged)
-    for i, rank in zip(chosen, ranks, strict=True):
-        ranked[i] = replace(rows[i], rank=rank)
-    return ranked, pairs
+    compared = [(i, row.judged) for i, row in enumerate(ranked) if row.judged is not None]
+    if not compared:
+        return ranked, None, ()
+    first = compared[0][1]
+    pairs = compare_rows([judged.summary for _, judged in compared], first.labels, first.folds)
+    ranges = rank_ranges(pairs.difference, pairs.corrected)
+    for (i, judged), rank in zip(compared, ranges, strict=True):
+        alone = judged.summary.one_run
+        ranked[i] = replace(
+            ranked[i], rank=None if alone else rank, unranked=ONE_RUN if alone else None
+        )
+    return ranked, pairs, tuple(i for i, _ in compared)

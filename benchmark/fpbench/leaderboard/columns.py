@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from fpbench.leaderboard.rows import Cost, Row
+from fpbench.leaderboard.rows import ONE_RUN, Cost, Row
 from fpbench.metrics.score import Score
 from fpbench.runs.job import CLOSED_SET
 from fpbench.runs.plugins import protocol_named
@@ -135,6 +135,20 @@ def score_text(score: Score | None, digits: int = 3) -> str:
     ('0.800 [0.750, 0.850]', '–')
     """
     return " ".join(text for text in score_texts(score, digits) if text)
+
+
+def rank_text(row: Row) -> str:
+    """The ranks that a row may have, e.g. ``3–5``, or why it has none."""
+    if row.rank is not None:
+        low, high = row.rank
+        return str(low) if low == high else f"{low}–{high}"
+    return ONE_RUN if row.unranked == ONE_RUN else f"– ({row.unranked or 'no score'})"
+
+
+def leaders_text(rows: Sequence[Row], most: int = 4) -> str:
+    """Names of rows, the first few of many."""
+    names = ", ".join(row.label for row in rows[:most])
+    return names + (f" and {len(rows) - most} more" if len(rows) > most else "")
 
 
 def seconds(value: float) -> str:

@@ -12,6 +12,7 @@ from fpbench.errors import BadInput
 from fpbench.leaderboard.collect import Entry
 from fpbench.leaderboard.layout import evidence_folder
 from fpbench.metrics.attribution import confusion_matrix, image_correctness
+from fpbench.metrics.comparison import RunSummary, summarise_runs
 from fpbench.metrics.null_control import chance_interval, chance_p_value
 from fpbench.metrics.score import NotComputable
 from fpbench.runs.rescoring import predictions_of
@@ -20,17 +21,40 @@ from fpbench.scores.evidence import Labels
 
 @dataclass(frozen=True)
 class Judged:
-    """Who was right: one record's predictions, or those of several records together.
+    """Who was right: one record's predictions.
 
     Attributes:
         ids: Ids of the M test images of generators, sorted.
         labels: int64 of shape (M,), their sources, counted among generators.
-        correct: float64 of shape (M,), the share of runs that were right on each image.
+        correct: float64 of shape (M,), 1 where the source was named rightly, 1/t where t tie.
     """
 
     ids: NDArray[np.str_]
     labels: NDArray[np.int64]
     correct: NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class JudgedRow:
+    """Who was right: the predictions of a row's records together.
+
+    Attributes:
+        ids: Ids of the M test images of generators, sorted.
+        labels: int64 of shape (M,), their sources, counted among generators.
+        summary: Who was right on each of them, and how much runs differ.
+        folds: int64 of shape (M,), the fold that each was tested in; None for fixed splits.
+    """
+
+    ids: NDArray[np.str_]
+    labels: NDArray[np.int64]
+    summary: RunSummary
+    folds: NDArray[np.int64] | None = None
+
+    @property
+    def images(self) -> tuple[bytes, bytes, bytes]:
+        """What two rows must share to be compared: images, their sources, their folds."""
+        folds = b"" if self.folds is None else self.folds.tobytes()
+        return self.ids.tobytes(), self.labels.tobytes(), folds
 
 
 def _read(entry: Entry) -> tuple[NDArray[np.float32], Labels]:
@@ -117,28 +141,33 @@ def read_control(entry: Entry) -> Control:
     return Control(entry, low, high, p_value)
 
 
-def of_seeds(parts: Sequence[Judged]) -> Judged | None:
-    """The mean over runs that judged the same images, or None if they did not."""
+def of_seeds(parts: Sequence[Judged], deterministic: bool = False) -> JudgedRow | None:
+    """Runs that judged the same images together, or None if they did not.
+
+    Args:
+        parts: One a seed.
+        deterministic: Whether the method draws nothing at random, as its card says.
+    """
     first = parts[0]
     for part in parts[1:]:
         if not np.array_equal(part.ids, first.ids) or not np.array_equal(part.labels, first.labels):
             return None
-    return Judged(
-        first.ids,
-        first.labels,
-        np.mean([part.correct for part in parts], axis=0),
-    )
+    correct = np.stack([part.correct for part in parts])
+    summary = summarise_runs(correct, first.labels, deterministic=deterministic)
+    return JudgedRow(first.ids, first.labels, summary)
 
 
-def of_folds(parts: Sequence[Judged]) -> Judged | None:
+def of_folds(parts: Sequence[JudgedRow]) -> JudgedRow | None:
     """The union of folds, or None if an image is in two of them."""
     ids = np.concatenate([part.ids for part in parts])
     order = np.argsort(ids, kind="stable")
     ids = ids[order]
     if (ids[1:] == ids[:-1]).any():
         return None
-    return Judged(
+    correct = np.concatenate([part.summary.correct for part in parts])[order]
+    return JudgedRow(
         ids,
         np.concatenate([part.labels for part in parts])[order],
-        np.concatenate([part.correct for part in parts])[order],
+        RunSummary(correct, runs=len(parts)),
+        np.repeat(np.arange(len(parts)), [len(part.ids) for part in parts])[order],
     )

@@ -33,6 +33,9 @@ class PublishedCard(BaseModel):
     unit: _Line = Field(default="image", description="What one decision is made from.")
     citation: _Text = Field(description="A BibTeX entry.")
     variants: dict[_Line, _Line] = Field(default_factory=dict, description="Name to summary.")
+    deterministic: list[_Line] = Field(
+        default_factory=list, description="Variants that every seed gives the same predictions."
+    )
     faithful: list[_Text] = Field(default_factory=list, description="Where it follows the paper.")
     different: list[_Text] = Field(default_factory=list, description="Where it does not.")
     needs: list[_Line] = Field(default_factory=list, description="Extras, packages, weights.")
@@ -61,6 +64,7 @@ def published_card(card: MethodCard, package: str) -> PublishedCard:
             unit=card.unit,
             citation=card.citation.strip(),
             variants={name: variant.summary for name, variant in card.variants.items()},
+            deterministic=[name for name, v in card.variants.items() if v.deterministic],
             faithful=list(card.faithful),
             different=list(card.different),
             needs=list(card.needs),

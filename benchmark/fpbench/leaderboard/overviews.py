@@ -35,7 +35,7 @@ def index(boards: Sequence[Board], published: Published) -> str:
     rows = []
     for board in boards:
         section = board.sections[0] if board.sections else None
-        first = [row for row in section.rows if row.rank == 1] if section else []
+        first = section.leaders if section else ()
         shortcut = "not audited" if board.shortcut is None else c.number(board.shortcut)
         rows.append(
             [
@@ -43,18 +43,18 @@ def index(boards: Sequence[Board], published: Published) -> str:
                 str(sum(source.family != "Real" for source in board.dataset.sources)),
                 str(sum(len(s.rows) for s in board.sections)),
                 section.title.lower() if section else "–",
-                ", ".join(escape(row.label) for row in first[:4])
-                + (f" and {len(first) - 4} more" if len(first) > 4 else "")
-                or "–",
+                escape(first[0].label) if first else "–",
                 c.score_text(first[0].scores.get(HEADLINE)) if first else "–",
+                escape(c.leaders_text(first[1:]) or "–"),
                 c.number(board.chance),
                 shortcut,
             ]
         )
     if rows:
-        headings = ["dataset", "generators", "rows", "first section", "rank 1", "accuracy",
-                    "chance", "shortcut probe"]  # fmt: skip
-        lines += table(headings, rows, (0, 3, 4))
+        headings = ["dataset", "generators", "rows", "first section", "highest accuracy",
+                    "accuracy", "not significantly different", "chance",
+                    "shortcut probe"]  # fmt: skip
+        lines += table(headings, rows, (0, 3, 4, 6))
     else:
         lines += ["There are no records yet: `fpbench run`, then `fpbench submit RUN`.", ""]
     lines += _average_ranks(across_datasets(boards))

@@ -26,10 +26,14 @@ Cards = Mapping[str, PublishedCard]
 
 HOW_TO_READ = (
     "A row is one configuration of a method; its seeds are combined. Brackets hold 95 % intervals "
-    "(bootstrap over test images). Rank = 1 + the number of rows that are significantly better in "
-    "accuracy: a paired test on the same images (McNemar's for single runs, else a randomisation "
-    "test of the mean over seeds), corrected by Holm over all pairs. Rows that no test separates "
-    "share a rank. Rows of different budgets are not ranked together."
+    "(bootstrap over test images, and what seeds differ by where there are several). Rows stand in "
+    "the order of their accuracy. Rank is a range: from 1 + the number of rows that are "
+    "significantly better to the number of rows less those that are significantly worse. Two rows "
+    "are compared on the same images by a t-test that counts two sources of chance, the images and "
+    "the seeds (another seed is another network), corrected by Holm over all pairs of the section. "
+    "A method that draws nothing at random gives the same result with every seed. “One run”: a "
+    "method whose seeds may differ was run once, so it has no rank of its own, and what compares "
+    "with it is this run, not the method. Rows of different budgets are not ranked together."
 )
 
 
@@ -122,7 +126,7 @@ def _group(board: Board, section: Section, group: c.Group, cards: Cards) -> list
     headings += ["seeds", "records", "paper"] if first else []
     body = []
     for row in section.rows:
-        cells = [_rank(row)] if first else []
+        cells = [escape(c.rank_text(row))] if first else []
         cells += [_name(row)]
         cells += [c.score_text(row.scores.get(col.key), col.digits) for col in group.columns]
         if first:
@@ -151,10 +155,6 @@ def _floors(board: Board, section: Section, group: c.Group, first: bool) -> list
         cells = [value if col.key == HEADLINE else "" for col in group.columns]
         rows.append([*lead, "*shortcut probe*", *cells, *blank])
     return rows
-
-
-def _rank(row: Row) -> str:
-    return str(row.rank) if row.rank is not None else f"– ({escape(row.unranked or 'no score')})"
 
 
 def _name(row: Row) -> str:

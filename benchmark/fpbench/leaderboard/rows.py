@@ -9,9 +9,10 @@ from typing import TypeVar
 
 from fpbench.errors import BadInput
 from fpbench.leaderboard.collect import Entry, Problem
-from fpbench.leaderboard.combine import combined
-from fpbench.leaderboard.judged import Judged, of_folds, of_seeds, read_judged
-from fpbench.leaderboard.pairs import Pairs
+from fpbench.leaderboard.judged import Judged, JudgedRow, of_folds, of_seeds, read_judged
+from fpbench.metrics.comparison import Comparisons
+from fpbench.metrics.ranking import ALPHA, RankRange
+from fpbench.metrics.runs import combine
 from fpbench.metrics.score import Score
 from fpbench.runs.job import Job
 from fpbench.runs.record import CostEntry, MethodEntry, Record
@@ -19,6 +20,9 @@ from fpbench.scores.attribution import ACCURACY
 from fpbench.scores.catalogue import bounds
 
 HEADLINE = ACCURACY.key
+
+ONE_RUN = "one run"
+"""Why a row has no rank of its own whose method may give another result with another seed."""
 
 _T = TypeVar("_T")
 _K = TypeVar("_K")
@@ -57,8 +61,8 @@ class Row:
         spread: Smallest and largest value over seeds, for scores with several.
         cost: What its jobs cost, or None.
         judged: Its predictions, or None where they cannot be compared.
-        rank: 1 + number of rows significantly better, or None.
-        unranked: Why it has no rank, or None.
+        rank: The ranks that it may have, or None.
+        unranked: Why it has no rank, or None; `ONE_RUN` has comparisons nonetheless.
     """
 
     job: Job
@@ -67,8 +71,8 @@ class Row:
     scores: Mapping[str, Score] = field(default_factory=dict)
     spread: Mapping[str, tuple[float, float]] = field(default_factory=dict)
     cost: Cost | None = None
-    judged: Judged | None = None
-    rank: int | None = None
+    judged: JudgedRow | None = None
+    rank: RankRange | None = None
     unranked: str | None = None
 
     @property
@@ -101,8 +105,8 @@ class Section:
         budget: Training length.
         folds: Number of folds, or None for the dataset's own splits.
         scoring: Version of the scoring rules.
-        rows: Best rank first, then best value.
-        pairs: Paired tests between the rows that have predictions of the same images.
+        rows: Highest accuracy first, rows without one last.
+        pairs: Comparisons of the rows that have predictions of the same images.
         paired: Positions in `rows` of the rows of `pairs`.
     """
 
@@ -110,7 +114,7 @@ class Section:
     folds: int | None
     scoring: int
     rows: tuple[Row, ...]
-    pairs: Pairs | None = None
+    pairs: Comparisons | None = None
     paired: tuple[int, ...] = ()
 
     @property
@@ -118,6 +122,14 @@ class Section:
         """E.g. ``Budget small, 10 folds``."""
         folds = "" if self.folds is None else f", {self.folds} folds"
         return f"Budget {self.budget}{folds}"
+
+    @property
+    def leaders(self) -> tuple[Row, ...]:
+        """The compared row of highest accuracy, and those not significantly different from it."""
+        if self.pairs is None or not self.paired:
+            return ()
+        close = self.pairs.corrected[0] > ALPHA
+        return tuple(self.rows[k] for i, k in enumerate(self.paired) if i == 0 or close[i])
 
 
 def _age(entry: Entry) -> tuple[object, str]:
@@ -147,10 +159,17 @@ def current(entries: Iterable[Entry]) -> list[Entry]:
     return kept
 
 
-def make_row(entries: Sequence[Entry], problems: list[Problem]) -> Row | None:
+def make_row(
+    entries: Sequence[Entry], problems: list[Problem], deterministic: bool = False
+) -> Row | None:
     """One row from the finished records of one configuration, budget and number of folds.
 
     Records whose predictions cannot be read become problems and are left out.
+
+    Args:
+        entries: The records.
+        problems: What is found wrong is added here.
+        deterministic: Whether every seed gives the same predictions, as the method's card says.
 
     Returns:
         The row, or None if no record was left.
@@ -172,7 +191,7 @@ def make_row(entries: Sequence[Entry], problems: list[Problem]) -> Row | None:
         return None
     folds = usable[0].record.job.folds
     by_fold = grouped(usable, lambda entry: entry.record.job.fold)
-    together, unranked = _judged_together(by_fold, judged, folds)
+    together, unranked = _judged_together(by_fold, judged, folds, deterministic)
     newest = max(usable, key=_age).record
     return Row(
         job=newest.job,
@@ -196,13 +215,13 @@ def _combined(by_fold: Mapping[int | None, Sequence[Entry]]) -> dict[str, Score]
     tables = [[entry.record.score_values for entry in members] for members in by_fold.values()]
     records = [scores for seeds in tables for scores in seeds]
     keys = [key for key in records[0] if all(key in scores for scores in records)]
-    return {
-        key: combined(
-            [[scores[key] for scores in seeds] for seeds in tables],
-            highest=bounds(key)[1],
+    found = {}
+    for key in keys:
+        lower, upper = bounds(key)
+        found[key] = combine(
+            [[scores[key] for scores in seeds] for seeds in tables], lower=lower, upper=upper
         )
-        for key in keys
-    }
+    return found
 
 
 def _spread(entries: Sequence[Entry]) -> dict[str, tuple[float, float]]:
@@ -224,11 +243,15 @@ def _judged_together(
     by_fold: Mapping[int | None, Sequence[Entry]],
     judged: Mapping[str, Judged],
     folds: int | None,
-) -> tuple[Judged | None, str | None]:
+    deterministic: bool,
+) -> tuple[JudgedRow | None, str | None]:
     """Predictions over all seeds and folds, or why there are none to compare."""
     if folds is not None and len(by_fold) < folds:
         return None, f"{len(by_fold)} of {folds} folds"
-    parts = [of_seeds([judged[entry.link] for entry in members]) for members in by_fold.values()]
+    parts = [
+        of_seeds([judged[entry.link] for entry in members], deterministic)
+        for members in by_fold.values()
+    ]
     whole = [part for part in parts if part is not None]
     if len(whole) < len(parts):
         return None, "seeds judged different images"

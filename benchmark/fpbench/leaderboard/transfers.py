@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 from fpbench.leaderboard import columns as c
 from fpbench.leaderboard.collect import Entry
-from fpbench.leaderboard.combine import combined
 from fpbench.leaderboard.markdown import escape, table
+from fpbench.metrics.runs import combine
 from fpbench.metrics.score import Score
 from fpbench.runs.protocols.transfer import TransferFacts
 from fpbench.runs.record import Record
@@ -45,7 +45,9 @@ def _mean(runs: Sequence[Mapping[str, Score]], key: str) -> Score | None:
     """A score over seeds, or None if a run has none."""
     scores = [run.get(key) for run in runs]
     known = [score for score in scores if score is not None and score.value is not None]
-    return combined([known]) if known and len(known) == len(scores) else None
+    if not known or len(known) < len(scores):
+        return None
+    return combine([known], lower=0.0, upper=1.0)
 
 
 @dataclass(frozen=True)

@@ -1,110 +1,65 @@
-"""Ranks of methods: within one dataset, where rows tie, and over several datasets."""
+"""Ranks of methods: within one dataset, as ranges, and over several datasets."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from fpbench.metrics.score import Floats, NotComputable
-from fpbench.metrics.statistics import holm, paired_bootstrap
 
 ALPHA = 0.05
 
 
-def ranks_that_tie(
-    values: Sequence[float | None], p_values: ArrayLike, alpha: float = ALPHA
-) -> list[int | None]:
-    """Rank of each row: 1 + the number of rows that are significantly better.
+class RankRange(NamedTuple):
+    """The ranks that a row may have.
 
-    A row is better if its value is higher and the paired test between the two, corrected by Holm
-    over all pairs of rows, rejects at `alpha`. Rows that no test separates from the best share
-    rank 1. A rank may be skipped, and two rows of one rank may still differ from each other
-    significantly: being tied is not transitive.
+    Attributes:
+        low: 1 + the number of rows that are significantly better.
+        high: The number of rows less those that are significantly worse.
+    """
+
+    low: int
+    high: int
+
+
+def rank_ranges(
+    difference: ArrayLike, corrected: ArrayLike, alpha: float = ALPHA
+) -> list[RankRange]:
+    """Range of ranks of each row, from the comparisons of all pairs.
+
+    Rows that no test separates overlap. Not being separated is not transitive: two rows whose
+    ranges overlap may still differ from each other significantly.
 
     Args:
-        values: M scores, higher is better; None for a row without score.
-        p_values: Shape (M, M), p-values of the paired tests before correction, symmetric; NaN
-            where no test could be made (such rows tie). The diagonal is ignored.
+        difference: Shape (R, R), the score of a row less that of another; higher is better.
+        corrected: Shape (R, R), p-values after correction for all pairs; the diagonal is ignored.
         alpha: Level.
 
     Returns:
-        M ranks, None for a row without score.
+        R ranges, in the order of the rows.
 
     Raises:
-        ValueError: If shapes do not fit or p-values are not symmetric.
+        ValueError: If shapes do not fit or p-values of pairs are not symmetric.
 
-    >>> ranks_that_tie([0.9, 0.88, 0.5], [[1, 0.6, 0.001], [0.6, 1, 0.001], [0.001, 0.001, 1]])
-    [1, 1, 3]
+    >>> p = [[1, 0.6, 0.001], [0.6, 1, 0.001], [0.001, 0.001, 1]]
+    >>> [tuple(found) for found in rank_ranges([[0, 0.1, 0.4], [-0.1, 0, 0.3], [-0.4, -0.3, 0]], p)]
+    [(1, 2), (1, 2), (3, 3)]
     """
-    p = np.asarray(p_values, dtype=np.float64)
-    rows = len(values)
-    if p.shape != (rows, rows):
-        raise ValueError(f"{rows} rows but p-values of shape {p.shape}")
-    upper = np.triu_indices(rows, 1)
-    if not np.array_equal(p[upper], p.T[upper], equal_nan=True):
+    gap = np.asarray(difference, dtype=np.float64)
+    p = np.asarray(corrected, dtype=np.float64)
+    if gap.shape != p.shape or gap.ndim != 2 or gap.shape[0] != gap.shape[1]:
+        raise ValueError(f"differences of shape {gap.shape} and p-values of shape {p.shape}")
+    if not np.array_equal(p, p.T):
         raise ValueError("p-values of pairs are not symmetric")
-    absent = np.array([value is None for value in values], dtype=bool)
-    pairs = p[upper].copy()
-    pairs[absent[upper[0]] | absent[upper[1]]] = np.nan
-    corrected = np.full((rows, rows), np.nan)
-    corrected[upper] = corrected.T[upper] = holm(pairs)
-    score = np.array([np.nan if value is None else value for value in values], dtype=np.float64)
-    better = (score[:, None] > score[None, :]) & (corrected <= alpha)
-    return [None if absent[row] else 1 + int(better[:, row].sum()) for row in range(rows)]
-
-
-def rank_methods(
-    correct: Sequence[ArrayLike | None],
-    classes: ArrayLike,
-    *,
-    alpha: float = ALPHA,
-    seed: int = 0,
-    repeats: int | None = None,
-) -> tuple[list[int | None], Floats]:
-    """Ranks by balanced accuracy, and the p-values of all pairs, from per-image correctness.
-
-    Args:
-        correct: M arrays of shape (N,), each in [0, 1] (averaged over seeds if several), of the
-            same images in the same order; None for a row without predictions.
-        classes: Shape (N,), the images' sources.
-        alpha: Level of the ranks.
-        seed: Seed of the resampling, the same for every pair.
-        repeats: Resamples a pair; by default 10,000, or more where the rows are so many that
-            the smallest p-value, 2/(repeats + 1), could not survive Holm's correction.
-
-    Returns:
-        M ranks, and p-values of shape (M, M) before correction, NaN where no test was made.
-
-    Raises:
-        ValueError: If shapes differ.
-
-    >>> rng = np.random.default_rng(0)
-    >>> y, hard = np.repeat([0, 1], 300), rng.random(600)
-    >>> rank_methods([hard < 0.5, hard < 0.8, None], y)[0]
-    [2, 1, None]
-    """
-    rows = len(correct)
-    arrays = [None if c is None else np.asarray(c, dtype=np.float64) for c in correct]
-    names = np.asarray(classes)
-    pairs = rows * (rows - 1) // 2
-    draws = max(10_000, int(np.ceil(4 * pairs / alpha))) if repeats is None else repeats
-    p = np.full((rows, rows), np.nan)
-    values: list[float | None] = []
-    for i, one in enumerate(arrays):
-        if one is None:
-            values.append(None)
-            continue
-        if one.shape != names.shape:
-            raise ValueError(f"{len(names)} images but correctness of shape {one.shape}")
-        values.append(float(np.mean([one[names == name].mean() for name in np.unique(names)])))
-        for j, two in enumerate(arrays[:i]):
-            if two is not None:
-                test = paired_bootstrap(one, two, names, seed=seed, repeats=draws)
-                p[i, j] = p[j, i] = test.p_value
-    return ranks_that_tie(values, p, alpha), p
+    apart = p <= alpha
+    better, worse = (apart & (gap < 0)).sum(axis=1), (apart & (gap > 0)).sum(axis=1)
+    return [
+        RankRange(1 + int(above), len(gap) - int(below))
+        for above, below in zip(better, worse, strict=True)
+    ]
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
@@ -18,8 +18,8 @@ from fpbench.documents import Document
 from fpbench.errors import BadInput, suggest
 from fpbench.files import write_text, writing_file
 from fpbench.method import BUDGETS, Budget
+from fpbench.metrics.runs import combine
 from fpbench.metrics.score import Score
-from fpbench.metrics.statistics import combine_seeds
 from fpbench.runs import fingerprintbags
 from fpbench.runs.job import CLOSED_SET, Job, Limits
 from fpbench.runs.plan import make_plan, one_side
@@ -310,7 +310,8 @@ def collect_ablation(
                 parts.append(records[spec.key].score_values)
         for key in scores:
             found = [_chosen(part, key) for part in parts]
-            both = over_seeds(key, found)
+            lower, upper = bounds(key)
+            both = combine([found], lower=lower, upper=upper)
             rows.append(
                 AblationRow(
                     value=point.value,
@@ -356,30 +357,6 @@ def ablation_of(
     )
     write_ablation(ablation_folder(store, points, varied), ablation)
     return ablation
-
-
-def over_seeds(key: str, scores: Sequence[Score]) -> Score:
-    """Mean over seeds with an interval that the score can reach.
-
-    The interval of `combine_seeds` is symmetric, but near its bound that of one run is not; as
-    seeds share the test images, the mean of the runs' own ends holds too, and the wider counts.
-
-    Args:
-        key: Key of the score, for its range.
-        scores: One a seed.
-
-    >>> sure = Score(1.0, 0.9, 1.0, 50, 0.25)
-    >>> both = over_seeds("accuracy", [sure, sure])
-    >>> both.ci_low, both.ci_high
-    (0.9, 1.0)
-    """
-    both = combine_seeds(scores)
-    if both.value is None or both.ci_low is None or both.ci_high is None:
-        return both
-    low = min(both.ci_low, float(np.mean([s.ci_low for s in scores if s.ci_low is not None])))
-    high = max(both.ci_high, float(np.mean([s.ci_high for s in scores if s.ci_high is not None])))
-    least, most = bounds(key)
-    return replace(both, ci_low=max(least, low), ci_high=min(most, high))
 
 
 def write_ablation(folder: Path, ablation: Ablation) -> tuple[Path, Path, Path]:

@@ -10,6 +10,7 @@ import numpy as np
 from torch import Tensor, nn
 from torch.nn import functional
 
+from fpbench.distribution import install_command
 from fpbench_methods.manifpt.spaces import VECTOR_SPACES
 from fpbench_methods.nn.pretrained import create_timm, standardised
 from fpbench_methods.nn.shipped_weights import create_in_order, shipped_file
@@ -48,8 +49,7 @@ class VectorSpace:
 
     def __call__(self, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
         """Features (N, D) of images (N, H, W, 3)."""
-        from fpbench.distribution import install_command
-from fpbench.compute.shared import SHARED
+        from fpbench.compute.shared import SHARED
 
         return SHARED.rows(self.kind, pixels, self._features)
 

@@ -59,8 +59,12 @@ class PRNU(SavedMethod):
         licence="MIT",
         version="1",
         variants={
-            "wavelet": Variant("wavelet-Wiener residual, plain mean, correlation"),
-            "nlm": Variant("the residual of non-local means", {"denoiser": "nlm"}),
+            "wavelet": Variant(
+                "wavelet-Wiener residual, plain mean, correlation", deterministic=True
+            ),
+            "nlm": Variant(
+                "the residual of non-local means", {"denoiser": "nlm"}, deterministic=True
+            ),
             "dncnn": Variant(
                 "the residual of a DnCNN trained on the reference images with noise of one grey "
                 "level",
@@ -69,6 +73,7 @@ class PRNU(SavedMethod):
             "camera": Variant(
                 "with the camera's zero-mean and Wiener steps, which erase periodic patterns",
                 {"camera": True},
+                deterministic=True,
             ),
         },
         min_size=16,

@@ -54,7 +54,7 @@ def board_csv(board: Board) -> str:
     writer.writerow(
         [
             *("dataset", "revision", "method", "variant", "parameters", "version", "package"),
-            *("budget", "folds", "scoring", "seeds", "rank"),
+            *("budget", "folds", "scoring", "seeds", "rank_low", "rank_high", "unranked"),
             *(f"{key}{part}" for key in keys for part in ("", "_ci_low", "_ci_high", "_chance")),
             *_COST,
             "records",
@@ -74,7 +74,9 @@ def board_csv(board: Board) -> str:
                 section.folds,
                 section.scoring,
                 " ".join(map(str, row.seeds)),
-                row.rank,
+                None if row.rank is None else row.rank.low,
+                None if row.rank is None else row.rank.high,
+                row.unranked,
             ]
             for key in keys:
                 values += _numbers(row.scores.get(key))
@@ -91,7 +93,7 @@ def _numbers(score: Score | None) -> list[object]:
 
 
 def board_json(board: Board) -> str:
-    """The board with all scores, in the order of ranks.
+    """The board with all scores, in the order of accuracy.
 
     A score is its value and the ends of its interval. Chance levels stand once a section, but for
     those in which its rows differ: they stand with the rows.
@@ -154,7 +156,7 @@ def _row(row: Row, shared: Container[str]) -> dict[str, Any]:
         "params": row.job.params,
         "version": row.job.method_version,
         "package": row.method.package,
-        "rank": row.rank,
+        "rank": None if row.rank is None else list(row.rank),
         "unranked": row.unranked,
         "seeds": list(row.seeds),
         "scores": {

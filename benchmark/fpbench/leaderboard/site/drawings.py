@@ -9,15 +9,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fpbench.leaderboard.judged import read_confusion
-from fpbench.leaderboard.pairs import Pairs
 from fpbench.leaderboard.rows import Row
 from fpbench.leaderboard.structure import Structure
+from fpbench.metrics.comparison import Comparisons
+from fpbench.metrics.ranking import ALPHA
 
-_EXPONENT_STEPS = 200  # of −log10 p: p to one percent, down to 3e-21
-_LARGEST_EXPONENT = 0xFFF
-_HALFWIDTH_STEPS = 4000
-_LARGEST_HALFWIDTH = 0x7FF
-ALPHA = 0.05
+_LARGEST_EXPONENT = 31  # what is below 1e-31 is packed as 1e-32, with one digit
+_HALFWIDTH_STEPS = 4_000_000
+_LARGEST_HALFWIDTH = 0x7FFFFF
 
 
 def packed_shares(values: NDArray[np.floating[Any]]) -> str:
@@ -55,17 +54,27 @@ def structure_numbers(structure: Structure | None) -> dict[str, Any] | None:
     }
 
 
-def packed_pairs(pairs: Pairs) -> str:
-    """All pairs in base64: 3 bytes each, of the upper triangle row by row, little-endian.
+def packed_pairs(pairs: Comparisons) -> str:
+    """All pairs in base64: 6 bytes each, of the upper triangle row by row, little-endian.
 
-    The lowest 12 bits are 200·(−log10 p) of the corrected p-value, the next 11 the half 95 %
-    interval of the difference in steps of 1/4000, the highest whether the pair is separated.
+    The lowest 12 bits are the p-value and the next 12 the corrected one, each with two digits: 7
+    bits for a number m up to 100 and 5 for e in ``m · 10^(−e − 1)``. Then come 23 bits for half the
+    95 % interval of the difference in steps of 1/4000000, and 1 for whether the pair differs
+    significantly.
     """
-    upper = np.triu_indices(len(pairs.p_value), 1)
-    p = np.maximum(pairs.corrected[upper], 1e-300)
-    exponent = np.minimum(np.rint(-np.log10(p) * _EXPONENT_STEPS), _LARGEST_EXPONENT)
+    upper = np.triu_indices(len(pairs), 1)
+    corrected = pairs.corrected[upper]
     half = np.minimum(np.rint(pairs.halfwidth[upper] * _HALFWIDTH_STEPS), _LARGEST_HALFWIDTH)
-    packed = exponent.astype(np.uint32) | half.astype(np.uint32) << 12
-    packed |= (pairs.corrected[upper] <= ALPHA).astype(np.uint32) << 23
-    octets = packed.astype("<u4").view(np.uint8).reshape(-1, 4)[:, :3]
+    packed = _packed_p(pairs.p_value[upper]) | _packed_p(corrected) << 12
+    packed |= half.astype(np.uint64) << 24 | (corrected <= ALPHA).astype(np.uint64) << 47
+    octets = packed.astype("<u8").view(np.uint8).reshape(-1, 8)[:, :6]
     return b64encode(octets.tobytes()).decode("ascii")
+
+
+def _packed_p(p: NDArray[np.float64]) -> NDArray[np.uint64]:
+    """P-values to two digits in 12 bits."""
+    kept = np.maximum(p, 1e-32)
+    exponent = np.clip(np.ceil(-np.log10(kept)), 1, _LARGEST_EXPONENT)
+    number = np.rint(kept * 10 ** (exponent + 1))
+    packed: NDArray[np.uint64] = number.astype(np.uint64) | exponent.astype(np.uint64) << 7
+    return packed

@@ -15,7 +15,7 @@ from fpbench.leaderboard import columns as c
 from fpbench.leaderboard.boards import Board, DatasetEntry
 from fpbench.leaderboard.layout import FIGURES, SENT_FIGURES, evidence_folder, folder_name
 from fpbench.leaderboard.markdown import plain
-from fpbench.leaderboard.rows import HEADLINE, Row, Section
+from fpbench.leaderboard.rows import HEADLINE, ONE_RUN, Row, Section
 from fpbench.leaderboard.site.drawings import confusion_numbers, packed_pairs, structure_numbers
 from fpbench.leaderboard.structure import read_structure
 from fpbench.registry import card_folders
@@ -120,7 +120,7 @@ def _line(row: Row, groups: Sequence[c.Group]) -> Line:
         label=plain(row.label),
         page=method_page(row.job.method),
         notes=tuple(notes),
-        rank=str(row.rank) if row.rank is not None else f"– ({row.unranked or 'no score'})",
+        rank=c.rank_text(row),
         seeds=f"{len(row.seeds)}"
         + (f" ({c.number(spread[0])} to {c.number(spread[1])})" if spread else ""),
         cells=tuple(cells),
@@ -191,6 +191,8 @@ def _section_data(board: Board, section: Section, pictures: dict[str, Path]) -> 
             "confusion": confusion_numbers(row),
             "structure": structure_numbers(read_structure(row, board.dataset)),
         }
+        if row.unranked == ONE_RUN:
+            entry["one_run"] = True
         found = _pictures(row, pictures)
         if found:
             entry["pictures"] = found
@@ -346,7 +348,7 @@ def appearances(boards: Sequence[Board]) -> dict[str, list[Appearance]]:
                         page=dataset_page(board),
                         section=section.title,
                         label=plain(row.label),
-                        rank=str(row.rank) if row.rank is not None else "–",
+                        rank=c.rank_text(row),
                         rows=len(section.rows),
                         accuracy=_cell(row, columns["accuracy"]),
                         with_real=_cell(row, columns["accuracy_with_real"]),

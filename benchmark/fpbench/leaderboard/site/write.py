@@ -142,8 +142,7 @@ def _index(leaderboards: Leaderboards, found: dict[str, list[pages.Appearance]])
     shown = []
     for board in leaderboards.boards:
         section = board.sections[0] if board.sections else None
-        first = [row for row in section.rows if row.rank == 1] if section else []
-        names = ", ".join(plain(row.label) for row in first[:4])
+        first = section.leaders if section else ()
         accuracy = first[0].scores.get(HEADLINE) if first else None
         text, _, interval = c.score_text(accuracy).partition(" ")
         shown.append(
@@ -153,7 +152,8 @@ def _index(leaderboards: Leaderboards, found: dict[str, list[pages.Appearance]])
                 "generators": sum(s.family != "Real" for s in board.dataset.sources),
                 "rows": sum(len(s.rows) for s in board.sections),
                 "section": section.title.lower() if section else "–",
-                "best": (names + (f" and {len(first) - 4} more" if len(first) > 4 else "")) or "–",
+                "best": plain(first[0].label) if first else "–",
+                "close": plain(c.leaders_text(first[1:])) or "–",
                 "accuracy": pages.Cell(text, interval),
                 "chance": c.number(board.chance),
                 "shortcut": "not audited" if board.shortcut is None else c.number(board.shortcut),

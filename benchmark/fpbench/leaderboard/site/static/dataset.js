@@ -6,7 +6,7 @@
   var all = window.fpbench.all, one = window.fpbench.one, make = window.fpbench.make;
   var cellsOf = window.fpbench.cellsOf;
 
-  /* Comparing two rows by the paired test that was made when the site was. */
+  /* Comparing two rows by the test that was made when the site was. */
   function unpack(text) {
     var raw = window.atob(text);
     var bytes = new Uint8Array(raw.length);
@@ -24,20 +24,23 @@
     if (a < 0 || b < 0 || a === b || !section.pairs) return null;
     section.bytes = section.bytes || unpack(section.pairs);
     var low = Math.min(a, b), high = Math.max(a, b), count = section.paired.length;
-    var place = 3 * (low * count - (low * (low + 1)) / 2 + (high - low - 1));
-    var bits = section.bytes[place] | (section.bytes[place + 1] << 8) | (section.bytes[place + 2] << 16);
-    var exponent = bits & 0xfff;
+    var place = 6 * (low * count - (low * (low + 1)) / 2 + (high - low - 1));
+    var octets = section.bytes.subarray(place, place + 6);
     return {
-      p: (exponent === 0xfff ? "below " : "") + probability(Math.pow(10, -exponent / 200)),
-      halfwidth: ((bits >> 12) & 0x7ff) / 4000,
-      separated: Boolean(bits & 0x800000),
+      p: probability(octets[0] | ((octets[1] & 0xf) << 8)),
+      corrected: probability((octets[1] >> 4) | (octets[2] << 4)),
+      halfwidth: (octets[3] | (octets[4] << 8) | ((octets[5] & 0x7f) << 16)) / 4000000,
+      separated: Boolean(octets[5] & 0x80),
       pairs: (count * (count - 1)) / 2
     };
   }
 
-  function probability(p) {
-    if (p > 0.9995) return "1";
-    return p < 0.0001 ? p.toExponential(1) : p.toPrecision(2);
+  /* A p-value that was packed as a number of two digits and an exponent. */
+  function probability(bits) {
+    var number = bits & 0x7f, p = number * Math.pow(10, -(bits >> 7) - 1);
+    if (number < 10) return "< 1e-31";
+    if (p > 0.995) return "= 1";
+    return "= " + (p < 0.0001 ? p.toExponential(1) : p.toPrecision(2));
   }
 
   /* What a cell holds, its interval still set apart. */
@@ -90,11 +93,19 @@
       }
       var gap = one_.value - other.value;
       var ends = [gap - found.halfwidth, gap + found.halfwidth];
-      return one_.label + " has " + (gap >= 0 ? "a higher" : "a lower") + " accuracy than " +
-        other.label + ": " + (gap >= 0 ? "+" : "−") + Math.abs(gap).toFixed(3) + " [" +
-        ends[0].toFixed(3) + ", " + ends[1].toFixed(3) + "]. Paired test on the same images: p " +
-        (found.p.indexOf("below") < 0 ? "= " : "") + found.p + ", corrected by Holm for all " + found.pairs + " pairs of this section. " +
-        (found.separated ? "The test separates them." : "The test cannot separate them: they tie.");
+      var alone = [one_, other].filter(function (row) { return row.one_run; });
+      return one_.label + " less " + other.label + " in accuracy: " + signed(gap) +
+        ", 95 % interval of this difference alone [" + signed(ends[0]) + ", " + signed(ends[1]) +
+        "], p " + found.p + "; corrected by Holm for all " + found.pairs +
+        " pairs of this section p " + found.corrected + ". " +
+        (found.separated ? "Significantly different." : "Not significantly different.") +
+        (alone.length ? " " + alone.map(function (row) { return row.label; }).join(" and ") +
+          (alone.length > 1 ? " are one run each" : " is one run") +
+          ": this tells of " + (alone.length > 1 ? "these runs, not of the methods." : "this run, not of the method.") : "");
+    }
+    function signed(number) {
+      var text = Math.abs(number).toFixed(3);
+      return (Number(text) === 0 ? "" : number < 0 ? "−" : "+") + text;
     }
     function sideBySide(board, section, a, b) {
       var labels = [section.rows[a].label, section.rows[b].label];

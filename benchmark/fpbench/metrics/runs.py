@@ -1,9 +1,7 @@
-"""One score from those of several seeds and folds, each end of its interval for itself.
+"""One score from those of several runs: seeds, which share the test images, and folds.
 
 The value is the mean. Intervals near a bound are lopsided (1.000 [0.996, 1.000]), so the distances
-to the two ends are combined apart. Seeds share the test images: ``se² = mean of the runs' own
-variances + s²/S``. Folds do not: ``se² = max(Σ v_f / F², s²/F)``. Where every interval is even,
-this is what `fpbench.metrics.statistics.combine_seeds` and `combine_folds` give.
+to the two ends are combined apart, each as the half-width of a 95 % interval.
 """
 
 from __future__ import annotations
@@ -11,20 +9,43 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
+from fpbench.metrics.bootstrap import LEVEL
 from fpbench.metrics.score import Score
 
-_Z95 = 1.959963984540054
+_Z95 = 1.959963984540054  # normal half-width of a 95 % interval, in standard errors
 
 
-def combined(tables: Sequence[Sequence[Score]], highest: float = 1.0) -> Score:
-    """One score over seeds (inner) and folds (outer).
+def combine(
+    tables: Sequence[Sequence[Score]], *, lower: float = -math.inf, upper: float = math.inf
+) -> Score:
+    """One score over seeds (inner) and folds (outer), with an interval for images and for runs.
+
+    Seeds share the test images, so more of them do not average out what the images leave
+    uncertain: ``se² = mean of the runs' own variances + s²/S``, s² the variance between the S
+    runs, with the degrees of freedom of Welch and Satterthwaite (S − 1 for the second part, none
+    lost for the first). Folds have test images of their own: ``se² = max(Σ_f v_f / F², s²/F)``
+    with F − 1 degrees. Folds share training images, so even this is rather too narrow.
 
     Args:
         tables: Scores of the seeds of each fold; a fixed split is one fold.
-        highest: A score all of whose intervals lie within [0, `highest`] gets one that does.
+        lower: Lowest value that the score can have, which no interval passes.
+        upper: Highest value.
+
+    Returns:
+        The mean, n being summed over folds; the only score itself if there is one; without
+        interval if any has none; without value if any has none.
 
     Raises:
         ValueError: If there is no score.
+
+    >>> runs = [Score(0.5, 0.46, 0.54, 100, 0.1), Score(0.54, 0.5, 0.58, 100, 0.1)]
+    >>> both = combine([runs], lower=0.0, upper=1.0)
+    >>> round(both.value, 2), both.halfwidth > 0.04, both.n
+    (0.52, True, 100)
+    >>> sure = Score(1.0, 0.9, 1.0, 50, 0.25)
+    >>> both = combine([[sure, sure]], lower=0.0, upper=1.0)
+    >>> both.ci_low, both.ci_high
+    (0.9, 1.0)
     """
     parts = [score for seeds in tables for score in seeds]
     if not parts:
@@ -38,16 +59,13 @@ def combined(tables: Sequence[Sequence[Score]], highest: float = 1.0) -> Score:
         if score.value is None:
             return Score.missing(f"A run has no value: {score.reason}", count, score.chance)
     value = _mean([_mean([score.value or 0.0 for score in seeds]) for seeds in tables])
-    ends = [end for s in parts for end in (s.ci_low, s.ci_high) if end is not None]
-    if len(ends) < 2 * len(parts):
+    if any(score.ci_low is None for score in parts):
         return Score(value, n=count, chance=chance)
     below, above = (
         _folds([_seeds([_side(score, side) for score in seeds]) for seeds in tables])
         for side in (-1, 1)
     )
-    low, high = value - below, value + above
-    if min(ends) >= 0 and max(ends) <= highest:
-        low, high = max(0.0, low), min(highest, high)
+    low, high = max(lower, value - below), min(upper, value + above)
     return Score(value, min(low, value), max(high, value), count, chance)
 
 
@@ -83,16 +101,14 @@ def _folds(parts: Sequence[tuple[float, float]]) -> float:
 
 
 def _half(sure: float, estimated: float, runs: int) -> float:
-    """Half an interval, from a variance known well and one with ``runs − 1`` degrees of freedom.
-
-    The degrees of both together are Welch's and Satterthwaite's.
-    """
-    # The bare quantile: importing scipy.stats takes longer than all of a build's tests.
+    """Half an interval, from a variance known well and one with ``runs − 1`` degrees of freedom."""
+    # The bare quantile: importing scipy.stats takes longer than all of a board.
     from scipy.special import stdtrit
 
     if sure + estimated == 0:
         return 0.0
     quantile = _Z95
     if estimated > 0:
-        quantile = float(stdtrit((runs - 1) * ((sure + estimated) / estimated) ** 2, 0.975))
+        freedom = (runs - 1) * ((sure + estimated) / estimated) ** 2
+        quantile = float(stdtrit(freedom, (1 + LEVEL) / 2))
     return quantile * math.sqrt(sure + estimated)
