@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+
 import numpy as np
 from numpy.typing import NDArray
 
 from fpbench.metrics.bootstrap import macro_mean_interval
-from fpbench.metrics.neighbourhood import NEIGHBOURS, purity_shares, silhouette_shares
+from fpbench.metrics.neighbourhood import (
+    NEIGHBOURS,
+    Distances,
+    purity_shares,
+    silhouette_shares,
+)
 from fpbench.metrics.score import Floats, NotComputable, Score
 
 IMAGES_PER_SOURCE = 200
@@ -38,16 +45,15 @@ def gather_neighbourhoods(
     rows: NDArray[np.floating] = embeddings[chosen]
     if rows.shape[1] > _LARGEST_DIMENSION and np.ptp(rows) > 0:
         rows = isometric(rows)
-    found = []
-    for measure in (purity_shares, silhouette_shares):
-        values = np.full(len(labels), np.nan, np.float32)
-        try:
-            values[chosen] = measure(rows, labels[chosen])
-        except NotComputable:
-            # Not a number in the evidence becomes a null score with a reason.
-            pass
-        found.append(values)
-    return found[0], found[1]
+    purity = np.full(len(labels), np.nan, np.float32)
+    silhouette = purity.copy()
+    # Not a number in the evidence becomes a null score with a reason.
+    with suppress(NotComputable):
+        distances = Distances(rows, labels[chosen])
+        with suppress(NotComputable):
+            purity[chosen] = purity_shares(distances)
+        silhouette[chosen] = silhouette_shares(distances)
+    return purity, silhouette
 
 
 def isometric(rows: NDArray[np.floating]) -> Floats:
