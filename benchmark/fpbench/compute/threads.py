@@ -18,11 +18,27 @@ def _all_blas() -> Any:
     return ThreadpoolController().select(user_api="blas")
 
 
-@lru_cache(maxsize=1)
-def _blas() -> Any:
-    """NumPy's BLAS alone, where it has one of its own: setting another's threads wakes them."""
-    own = [blas.filepath for blas in _all_blas().lib_controllers if "numpy" in blas.filepath]
-    return _all_blas().select(filepath=own) if own else _all_blas()
+@lru_cache(maxsize=2)
+def _blas(scipy: bool = False) -> Any:
+    """NumPy's BLAS alone, where it has one of its own: setting another's threads wakes them.
+
+    Args:
+        scipy: Whether SciPy's is there too.
+    """
+    from threadpoolctl import ThreadpoolController
+
+    packages = ["numpy"]
+    if scipy:
+        import scipy.linalg
+
+        packages.append("scipy")
+    every = ThreadpoolController().select(user_api="blas")
+    own = [
+        blas.filepath
+        for blas in every.lib_controllers
+        if any(package in blas.filepath for package in packages)
+    ]
+    return every.select(filepath=own) if own else every
 
 
 _threads_here: ContextVar[int | None] = ContextVar("_threads_here", default=None)
@@ -39,21 +55,34 @@ def thread_count() -> int:
 
 
 @contextmanager
-def one_blas_thread() -> Iterator[None]:
+def one_blas_thread(*, scipy: bool = False) -> Iterator[None]:
     """BLAS on one thread inside the block, `each_in_threads` on as many as BLAS had before.
 
     OpenBLAS's own threads spin for a tenth of a second after a product, and when their number is
-    set, each on a core that `each_in_threads` needs: a kernel of several steps is one block.
+    set, each on a core that `each_in_threads` needs: a kernel of several steps is one block. For
+    many decompositions of small matrices, too, threads that wait for each other bring nothing on
+    an idle machine and were up to forty times slower on a busy one. Also a decorator.
+
+    Args:
+        scipy: Whether SciPy's linear algebra is kept on one thread as well.
+
+    >>> @one_blas_thread()
+    ... def answer() -> int:
+    ...     return 42
+    >>> answer()
+    42
     """
-    if _threads_here.get() is not None:
+    inside = _threads_here.get() is not None
+    if inside and not scipy:
         yield
         return
-    token = _threads_here.set(thread_count())
+    token = None if inside else _threads_here.set(thread_count())
     try:
-        with _blas().limit(limits=1):
+        with _blas(scipy).limit(limits=1):
             yield
     finally:
-        _threads_here.reset(token)
+        if token is not None:
+            _threads_here.reset(token)
 
 
 @contextmanager

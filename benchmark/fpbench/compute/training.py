@@ -18,6 +18,7 @@ from fpbench.compute.device import (
     derive_seed,
     torch_generator,
 )
+from fpbench.compute.optimisers import SGD, Adam, Optimiser
 from fpbench.compute.training_plan import TrainingPlan
 from fpbench.compute.training_state import TrainingState
 from fpbench.method import Progress
@@ -188,7 +189,7 @@ def train(
 
 def _epoch(
     network: nn.Module,
-    optimiser: torch.optim.Optimizer,
+    optimiser: Optimiser,
     plan: TrainingPlan,
     loss: Loss,
     batches: Sequence[Tensor],
@@ -203,7 +204,7 @@ def _epoch(
     count = 0
     for number, batch in enumerate(batches):
         state.set_rates(number, len(batches))
-        optimiser.zero_grad(set_to_none=True)
+        optimiser.zero_grad()
         with autocast(plan.precision, device):
             value = loss(batch)
         value.backward()  # type: ignore[no-untyped-call]
@@ -233,13 +234,16 @@ def _advice(what: str, epoch: int, of: str, value: float, plan: TrainingPlan) ->
 
 def _optimiser(
     network: nn.Module, plan: TrainingPlan, groups: Sequence[dict[str, Any]] | None
-) -> torch.optim.Optimizer:
-    parameters: Any = (
-        list(groups) if groups is not None else [p for p in network.parameters() if p.requires_grad]
-    )
+) -> Optimiser:
+    parameters: Any = groups
+    if groups is None:
+        parameters = [p for p in network.parameters() if p.requires_grad]
     if plan.optimiser == "sgd":
-        return torch.optim.SGD(
-            parameters, lr=plan.lr, momentum=plan.momentum, weight_decay=plan.weight_decay
-        )
-    kind = torch.optim.AdamW if plan.optimiser == "adamw" else torch.optim.Adam
-    return kind(parameters, lr=plan.lr, betas=plan.betas, weight_decay=plan.weight_decay)
+        return SGD(parameters, plan.lr, plan.momentum, plan.weight_decay)
+    return Adam(
+        parameters,
+        plan.lr,
+        plan.betas,
+        weight_decay=plan.weight_decay,
+        decoupled=plan.optimiser == "adamw",
+    )

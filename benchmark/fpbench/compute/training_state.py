@@ -13,6 +13,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
+from fpbench.compute.optimisers import Optimiser
 from fpbench.compute.training_plan import TrainingPlan
 from fpbench.errors import BadInput
 
@@ -23,7 +24,7 @@ class TrainingState:
     def __init__(
         self,
         network: nn.Module,
-        optimiser: torch.optim.Optimizer,
+        optimiser: Optimiser,
         plan: TrainingPlan,
         seed: int,
     ) -> None:
@@ -132,10 +133,9 @@ class TrainingState:
         tensors = {f"network/{k}": v for k, v in self._network.state_dict().items()}
         tensors |= {f"best/{k}": v for k, v in (self._best or {}).items()}
         tensors |= {f"average/{k}": v for k, v in self._average.items()}
-        for index, slots in self._optimiser.state_dict()["state"].items():
+        for index, slots in self._optimiser.state_dict().items():
             for name, value in slots.items():
-                if value is not None:
-                    tensors[f"optimiser/{index}/{name}"] = torch.as_tensor(value)
+                tensors[f"optimiser/{index}/{name}"] = value
         # Tied weights share memory, which safetensors refuses; each name gets its own copy.
         tensors = {k: v.detach().cpu().clone().contiguous() for k, v in tensors.items()}
         numbers = {
@@ -189,8 +189,7 @@ class TrainingState:
         for key, value in _under("optimiser/", tensors).items():
             index, _, name = key.partition("/")
             slots.setdefault(int(index), {})[name] = value
-        state = self._optimiser.state_dict()
-        self._optimiser.load_state_dict({**state, "state": slots})
+        self._optimiser.load_state_dict(slots)
         for name in ("losses", "validations"):
             setattr(self, name, list(numbers[name]))
         for name in ("best_epoch", "steps", "seconds", "factor", "since_drop"):

@@ -8,6 +8,8 @@ are no special case.
 
 from __future__ import annotations
 
+from functools import cached_property
+
 import numpy as np
 
 from fpbench.metrics.score import Floats
@@ -93,12 +95,60 @@ def frechet_pairs(mean_a: Floats, root_a: Floats, mean_b: Floats, cov_b: Floats)
     return distance
 
 
-def frechet_of_samples(a: Floats, b: Floats) -> float:
-    """Fréchet distance of the Gaussians fitted to two sets of embeddings.
+class Sample:
+    """A set of embeddings, and what its distances from other sets need, computed once.
 
-    For fewer embeddings than dimensions it never forms a covariance: with centred rows X_A and
-    X_B, ``Tr (Σ_A^{1/2} Σ_B Σ_A^{1/2})^{1/2}`` is the nuclear norm of
-    ``X_A X_Bᵀ / √((n_A − 1)(n_B − 1))``.
+    Args:
+        rows: float64 of shape (n, D), n at least 2.
+
+    Raises:
+        ValueError: If there are fewer than two embeddings.
+    """
+
+    def __init__(self, rows: Floats) -> None:
+        if len(rows) < 2:
+            raise ValueError(f"a covariance needs two embeddings, not {len(rows)}")
+        self.rows = rows
+
+    @cached_property
+    def centred(self) -> tuple[Floats, Floats, np.float64]:
+        """The mean, the centred rows over √(n − 1), and the trace of the covariance."""
+        mean = self.rows.mean(axis=0)
+        centred = (self.rows - mean) / np.sqrt(len(self.rows) - 1)
+        return mean, centred, (centred**2).sum()
+
+    @cached_property
+    def moments(self) -> tuple[Floats, Floats]:
+        """Mean and covariance."""
+        return mean_and_covariance(self.rows)
+
+    @cached_property
+    def root(self) -> Floats:
+        """Square root of the covariance."""
+        return square_root(self.moments[1])
+
+    def distance(self, other: Sample) -> float:
+        """Fréchet distance of the Gaussians fitted to this set and another.
+
+        For fewer embeddings than dimensions it never forms a covariance: with centred rows X_A
+        and X_B, ``Tr (Σ_A^{1/2} Σ_B Σ_A^{1/2})^{1/2}`` is the nuclear norm of
+        ``X_A X_Bᵀ / √((n_A − 1)(n_B − 1))``.
+
+        >>> points = np.random.default_rng(0).normal(size=(10, 50))
+        >>> round(Sample(points).distance(Sample(points + 1)), 6)
+        50.0
+        """
+        if max(len(self.rows), len(other.rows)) > self.rows.shape[1]:
+            return float(frechet_pairs(self.moments[0], self.root, *other.moments))
+        mean_a, rows_a, spread_a = self.centred
+        mean_b, rows_b, spread_b = other.centred
+        cross = np.linalg.svd(rows_a @ rows_b.T, compute_uv=False).sum()
+        shift = ((mean_a - mean_b) ** 2).sum()
+        return max(0.0, float(shift + spread_a + spread_b - 2 * cross))
+
+
+def frechet_of_samples(a: Floats, b: Floats) -> float:
+    """Fréchet distance of the Gaussians fitted to two sets of embeddings, see `Sample`.
 
     Args:
         a: Shape (n_A, D).
@@ -106,20 +156,5 @@ def frechet_of_samples(a: Floats, b: Floats) -> float:
 
     Raises:
         ValueError: If a set has fewer than two embeddings.
-
-    >>> points = np.random.default_rng(0).normal(size=(10, 50))
-    >>> round(frechet_of_samples(points, points + 1), 6)
-    50.0
     """
-    if max(len(a), len(b)) > a.shape[1]:
-        mean_a, cov_a = mean_and_covariance(a)
-        mean_b, cov_b = mean_and_covariance(b)
-        return frechet_distance(mean_a, cov_a, mean_b, cov_b)
-    if min(len(a), len(b)) < 2:
-        raise ValueError("a covariance needs two embeddings")
-    mean_a, mean_b = a.mean(axis=0), b.mean(axis=0)
-    rows_a = (a - mean_a) / np.sqrt(len(a) - 1)
-    rows_b = (b - mean_b) / np.sqrt(len(b) - 1)
-    cross = np.linalg.svd(rows_a @ rows_b.T, compute_uv=False).sum()
-    shift = ((mean_a - mean_b) ** 2).sum()
-    return max(0.0, float(shift + (rows_a**2).sum() + (rows_b**2).sum() - 2 * cross))
+    return Sample(a).distance(Sample(b))

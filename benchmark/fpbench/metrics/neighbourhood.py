@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -13,19 +13,62 @@ from fpbench.metrics.features import all_equal, check_features, finite
 from fpbench.metrics.score import Floats, Ids, Integers, NotComputable, Score, check_ids
 
 NEIGHBOURS = 10
-_CHUNK = 512  # rows of the distance matrix held at once
 _COLUMNS = 2048  # of embeddings held as float64 at once
+_CHUNK = 512  # rows of the distance matrix held at once
+_KEPT = 1 << 27  # bytes that the whole matrix may take
 
 
-def neighbour_purity(features: ArrayLike, labels: ArrayLike, k: int = NEIGHBOURS) -> Floats:
+class Distances:
+    """Squared Euclidean distances between embeddings, measured once where they fit into memory.
+
+    Args:
+        features: Shape (N, D).
+        labels: int (N,).
+
+    Raises:
+        ValueError: If shapes do not fit.
+        NotComputable: If an embedding is not finite, or all are equal.
+    """
+
+    def __init__(self, features: ArrayLike, labels: ArrayLike) -> None:
+        raw, self.labels = check_features(features, labels)
+        rows = finite(raw)
+        if all_equal(raw):
+            raise NotComputable("All embeddings are equal.")
+        self._rows: Floats = rows - rows.mean(axis=0)
+        self._kept: list[tuple[int, Floats]] | None = None
+
+    def chunks(self) -> Iterator[tuple[int, Floats]]:
+        """Rows of the matrix from a first one on, of shape (at most 512, N); leave them as they are.
+
+        What is rounding is set to zero.
+        """
+        if self._kept is None and len(self._rows) ** 2 * 8 <= _KEPT:
+            self._kept = list(self._measured())
+        yield from self._measured() if self._kept is None else self._kept
+
+    def _measured(self) -> Iterator[tuple[int, Floats]]:
+        rows = self._rows
+        norms = (rows**2).sum(axis=1)
+        for start in range(0, len(rows), _CHUNK):
+            part = rows[start : start + _CHUNK]
+            sums = norms[start : start + _CHUNK, None] + norms[None, :]
+            squared = sums - 2 * part @ rows.T
+            squared[squared < 1e-12 * sums] = 0.0
+            yield start, squared
+
+
+def neighbour_purity(
+    features: ArrayLike | Distances, labels: ArrayLike | None = None, k: int = NEIGHBOURS
+) -> Floats:
     """Share of each image's k nearest others that are of its source: shape (N,), in [0, 1].
 
     Distances are Euclidean. Others at the same distance as the k-th count in equal parts, so
     that copies of one embedding do not depend on their order.
 
     Args:
-        features: Shape (N, D).
-        labels: int (N,).
+        features: Shape (N, D), or the `Distances` of embeddings.
+        labels: int (N,); not needed with distances.
         k: Neighbours.
 
     Raises:
@@ -36,33 +79,22 @@ def neighbour_purity(features: ArrayLike, labels: ArrayLike, k: int = NEIGHBOURS
     >>> neighbour_purity([[0.0], [0.1], [5.0], [5.1], [5.2]], [0, 0, 1, 1, 1], k=1).tolist()
     [1.0, 1.0, 1.0, 1.0, 1.0]
     """
-    if k < 1:
-        raise ValueError(f"there is no {k}-th neighbour")
-    rows, y = _checked(features, labels)
-    if len(y) <= k:
-        raise NotComputable(f"There are {len(y)} images; {k} neighbours need more.")
-    purity = np.empty(len(y))
-    for start, squared in _squared_distances(rows):
-        images = np.arange(start, start + len(squared))
-        squared[np.arange(len(squared)), images] = np.inf
-        limit = np.partition(squared, k - 1, axis=1)[:, k - 1 : k]
-        own = y[images][:, None] == y[None, :]
-        nearer, level = squared < limit, squared == limit
-        places = k - nearer.sum(axis=1)
-        shared = (level & own).sum(axis=1) / level.sum(axis=1)
-        purity[images] = ((nearer & own).sum(axis=1) + places * shared) / k
+    distances = _distances(features, labels)
+    purity = np.empty(len(distances.labels))
+    for near in _neighbours(distances, k):
+        purity[near.images] = near.purity
     return purity
 
 
-def silhouettes(features: ArrayLike, labels: ArrayLike) -> Floats:
+def silhouettes(features: ArrayLike | Distances, labels: ArrayLike | None = None) -> Floats:
     """Silhouette of each image: ``(b − a) / max(a, b)``, shape (N,), in [−1, 1].
 
     a is the mean Euclidean distance to the others of its source, b that to the images of the
     nearest other source (Rousseeuw, 1987). An image that is alone in its source has 0.
 
     Args:
-        features: Shape (N, D).
-        labels: int (N,).
+        features: Shape (N, D), or the `Distances` of embeddings.
+        labels: int (N,); not needed with distances.
 
     Raises:
         ValueError: If shapes do not fit.
@@ -71,24 +103,10 @@ def silhouettes(features: ArrayLike, labels: ArrayLike) -> Floats:
     >>> silhouettes([[0.0], [1.0], [10.0], [11.0]], [0, 0, 1, 1]).round(3).tolist()
     [0.905, 0.895, 0.895, 0.905]
     """
-    rows, y = _checked(features, labels)
-    names, source = np.unique(y, return_inverse=True)
-    if len(names) < 2:
-        raise NotComputable("There is one source only; a silhouette compares several.")
-    member = (source[:, None] == np.arange(len(names))).astype(np.float64)
-    counts = member.sum(axis=0)
-    result = np.zeros(len(y))
-    for start, squared in _squared_distances(rows):
-        part = source[start : start + len(squared)]
-        here = np.arange(len(part))
-        total = np.sqrt(squared) @ member
-        own = total[here, part] / np.maximum(counts[part] - 1, 1)
-        other = total / counts
-        other[here, part] = np.inf
-        nearest = other.min(axis=1)
-        larger = np.maximum(own, nearest)
-        value = np.divide(nearest - own, larger, out=np.zeros(len(part)), where=larger > 0)
-        result[start : start + len(part)] = np.where(counts[part] > 1, value, 0.0)
+    distances = _distances(features, labels)
+    result = np.zeros(len(distances.labels))
+    for apart in _separations(distances):
+        result[apart.images] = apart.silhouettes
     return result
 
 
@@ -118,7 +136,9 @@ def isometric(rows: NDArray[np.floating]) -> Floats:
     return points
 
 
-def purity_shares(features: ArrayLike, labels: ArrayLike, k: int = NEIGHBOURS) -> Floats:
+def purity_shares(
+    features: ArrayLike | Distances, labels: ArrayLike | None = None, k: int = NEIGHBOURS
+) -> Floats:
     """What each image contributes to the purity, as one judged and as a neighbour: shape (N,).
 
     An image is drawn into the purities of all that it is near. With p_i of `neighbour_purity` and
@@ -131,8 +151,8 @@ def purity_shares(features: ArrayLike, labels: ArrayLike, k: int = NEIGHBOURS) -
     influence function), which that of p underestimates by up to a half.
 
     Args:
-        features: Shape (N, D).
-        labels: int (N,).
+        features: Shape (N, D), or the `Distances` of embeddings.
+        labels: int (N,); not needed with distances.
         k: Neighbours.
 
     Raises:
@@ -142,31 +162,28 @@ def purity_shares(features: ArrayLike, labels: ArrayLike, k: int = NEIGHBOURS) -
     >>> purity_shares([[0.0], [0.1], [5.0], [5.1], [5.2]], [0, 0, 1, 1, 1], k=1).tolist()
     [1.0, 1.0, 1.0, 1.0, 1.0]
     """
-    purity = neighbour_purity(features, labels, k)
-    rows, y = _checked(features, labels)
+    distances = _distances(features, labels)
+    y = distances.labels
     size = np.unique(y, return_counts=True)[1][np.unique(y, return_inverse=True)[1]]
-    shares = purity.copy()
-    for start, squared in _squared_distances(rows):
-        images = np.arange(start, start + len(squared))
-        squared[np.arange(len(squared)), images] = np.inf
-        limit = np.partition(squared, k - 1, axis=1)[:, k - 1 : k]
-        nearer, level = squared < limit, squared == limit
-        places = (k - nearer.sum(axis=1, keepdims=True)) / level.sum(axis=1, keepdims=True)
-        near = nearer + level * places
-        own = y[images][:, None] == y[None, :]
-        surplus = near * (own - purity[images][:, None]) / size[images][:, None]
-        shares += surplus.sum(axis=0) * size / k
+    shares, drawn = np.empty(len(y)), []
+    for near in _neighbours(distances, k):
+        shares[near.images] = near.purity
+        weight = np.where(near.nearer, 1.0, near.places[near.row])
+        surplus = weight * (near.own - near.purity[near.row]) / size[near.images][near.row]
+        drawn.append(np.bincount(near.other, weights=surplus, minlength=len(y)) * size / k)
+    for part in drawn:
+        shares += part
     return shares
 
 
-def silhouette_shares(features: ArrayLike, labels: ArrayLike) -> Floats:
+def silhouette_shares(features: ArrayLike | Distances, labels: ArrayLike | None = None) -> Floats:
     """What each image contributes to the silhouette, as in `purity_shares`: shape (N,).
 
     The derivative of ``(b − a) / max(a, b)`` of all other images by the weight of this one.
 
     Args:
-        features: Shape (N, D).
-        labels: int (N,).
+        features: Shape (N, D), or the `Distances` of embeddings.
+        labels: int (N,); not needed with distances.
 
     Raises:
         ValueError: As `silhouettes`.
@@ -175,32 +192,32 @@ def silhouette_shares(features: ArrayLike, labels: ArrayLike) -> Floats:
     >>> silhouette_shares([[0.0], [1.0], [10.0], [11.0]], [0, 0, 1, 1]).mean().round(3).item()
     0.9
     """
-    shares = silhouettes(features, labels)
-    rows, y = _checked(features, labels)
-    source = np.unique(y, return_inverse=True)[1]
+    distances = _distances(features, labels)
+    source = np.unique(distances.labels, return_inverse=True)[1]
     counts = np.bincount(source)
-    member = (source[:, None] == np.arange(len(counts))).astype(np.float64)
-    for start, squared in _squared_distances(rows):
-        part = source[start : start + len(squared)]
-        here = np.arange(len(part))
-        distance = np.sqrt(squared)
-        total = distance @ member
-        a = total[here, part] / np.maximum(counts[part] - 1, 1)
-        other = total / counts
-        other[here, part] = np.inf
-        nearest = other.argmin(axis=1)
-        b = other[here, nearest]
+    shares, drawn = np.zeros(len(source)), []
+    for apart in _separations(distances):
+        shares[apart.images] = apart.silhouettes
+        a, b, part = apart.own, apart.nearest, source[apart.images]
         top = np.maximum(a, b)
         usable = (top > 0) & (counts[part] > 1)
         scale = np.where(usable, top, 1.0)
         by_a = np.where(usable, np.where(a < b, -1 / scale, -b / scale**2), 0.0)
         by_b = np.where(usable, np.where(a < b, a / scale**2, 1 / scale), 0.0)
-        own = member.T[part]
-        own[here, start + here] = 0.0
-        to_own = own * (distance - a[:, None]) / np.maximum(counts[part] - 1, 1)[:, None]
-        to_other = member.T[nearest] * (distance - b[:, None]) / counts[nearest][:, None]
-        change = by_a[:, None] * to_own + by_b[:, None] * to_other
-        shares += (change / counts[part][:, None]).sum(axis=0) * counts[source]
+        # Images of other sources than these two have no part in the silhouette of an image.
+        to_own = source == part[:, None]
+        to_own[np.arange(len(part)), apart.images] = False
+        row, other = np.nonzero(to_own | (source == apart.of_nearest[:, None]))
+        within = to_own[row, other]
+        weight = np.where(within, by_a[row], by_b[row])
+        middle = np.where(within, a[row], b[row])
+        members = np.where(
+            within, np.maximum(counts[part] - 1, 1)[row], counts[apart.of_nearest][row]
+        )
+        change = weight * ((apart.distance[row, other] - middle) / members) / counts[part][row]
+        drawn.append(np.bincount(other, weights=change, minlength=len(source)) * counts[source])
+    for values in drawn:
+        shares += values
     return shares
 
 
@@ -262,20 +279,104 @@ def silhouette_score(
     return Score(value, max(-1.0, low), min(1.0, high), n=len(y))
 
 
-def _checked(features: ArrayLike, labels: ArrayLike) -> tuple[Floats, Integers]:
-    raw, y = check_features(features, labels)
-    rows = finite(raw)
-    if all_equal(raw):
-        raise NotComputable("All embeddings are equal.")
-    return rows - rows.mean(axis=0), y
+@dataclass(frozen=True)
+class _Neighbours:
+    """The nearest others of some images.
+
+    Attributes:
+        images: Positions of the images, shape (n,).
+        purity: Their purities, shape (n,).
+        places: Shape (n,), the part of a neighbour that each other at the k-th distance is.
+        row: Which of the images a pair is of, shape (P,), in order.
+        other: Position of its neighbour, shape (P,).
+        nearer: Whether it is nearer than the k-th, shape (P,).
+        own: Whether it is of the image's source, shape (P,).
+    """
+
+    images: Integers
+    purity: Floats
+    places: Floats
+    row: Integers
+    other: Integers
+    nearer: NDArray[np.bool_]
+    own: NDArray[np.bool_]
 
 
-def _squared_distances(rows: NDArray[Any]) -> Iterator[tuple[int, Floats]]:
-    """Chunks of squared distances, with what is rounding set to zero."""
-    norms = (rows**2).sum(axis=1)
-    for start in range(0, len(rows), _CHUNK):
-        part = rows[start : start + _CHUNK]
-        sums = norms[start : start + _CHUNK, None] + norms[None, :]
-        squared = sums - 2 * part @ rows.T
-        squared[squared < 1e-12 * sums] = 0.0
-        yield start, squared
+def _neighbours(distances: Distances, k: int) -> Iterator[_Neighbours]:
+    """Pairs of images and their neighbours, a chunk of images at a time."""
+    y = distances.labels
+    if k < 1:
+        raise ValueError(f"there is no {k}-th neighbour")
+    if len(y) <= k:
+        raise NotComputable(f"There are {len(y)} images; {k} neighbours need more.")
+    for start, squared in distances.chunks():
+        here = np.arange(len(squared))
+        images = start + here
+        kept = squared[here, images]
+        squared[here, images] = np.inf
+        limit = np.partition(squared, k - 1, axis=1)[:, k - 1]
+        row, other = np.nonzero(squared <= limit[:, None])
+        nearer = squared[row, other] < limit[row]
+        squared[here, images] = kept
+        own = y[images][row] == y[other]
+
+        def count(pairs: NDArray[np.bool_], row: Integers = row, n: int = len(here)) -> Integers:
+            return np.bincount(row[pairs], minlength=n)
+
+        left = k - count(nearer)
+        level = count(~nearer)
+        shared = count(~nearer & own) / level
+        purity = (count(nearer & own) + left * shared) / k
+        yield _Neighbours(images, purity, left / level, row, other, nearer, own)
+
+
+@dataclass(frozen=True)
+class _Separation:
+    """How far some images are from their own source and from the nearest other.
+
+    Attributes:
+        images: Positions of the images, shape (n,).
+        distance: Shape (n, N), from each image to all.
+        own: Mean distance from the others of its source, shape (n,).
+        nearest: Mean distance from the images of the nearest other source, shape (n,).
+        of_nearest: Which source that is, shape (n,).
+        silhouettes: Shape (n,).
+    """
+
+    images: Integers
+    distance: Floats
+    own: Floats
+    nearest: Floats
+    of_nearest: Integers
+    silhouettes: Floats
+
+
+def _separations(distances: Distances) -> Iterator[_Separation]:
+    """Mean distances from sources, a chunk of images at a time."""
+    names, source = np.unique(distances.labels, return_inverse=True)
+    if len(names) < 2:
+        raise NotComputable("There is one source only; a silhouette compares several.")
+    member = (source[:, None] == np.arange(len(names))).astype(np.float64)
+    counts = member.sum(axis=0)
+    for start, squared in distances.chunks():
+        part = source[start : start + len(squared)]
+        here = np.arange(len(part))
+        distance = np.sqrt(squared)
+        total = distance @ member
+        own = total[here, part] / np.maximum(counts[part] - 1, 1)
+        other = total / counts
+        other[here, part] = np.inf
+        of_nearest = other.argmin(axis=1)
+        nearest = other[here, of_nearest]
+        larger = np.maximum(own, nearest)
+        value = np.divide(nearest - own, larger, out=np.zeros(len(part)), where=larger > 0)
+        value = np.where(counts[part] > 1, value, 0.0)
+        yield _Separation(start + here, distance, own, nearest, of_nearest, value)
+
+
+def _distances(features: ArrayLike | Distances, labels: ArrayLike | None) -> Distances:
+    if isinstance(features, Distances):
+        return features
+    if labels is None:
+        raise ValueError("embeddings need labels")
+    return Distances(features, labels)

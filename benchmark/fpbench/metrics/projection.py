@@ -5,14 +5,14 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import ArrayLike
 
+from fpbench.compute.threads import one_blas_thread
 from fpbench.metrics.features import finite
 from fpbench.metrics.score import Floats, NotComputable
-from fpbench.metrics.threads import one_blas_thread
 
 _CHUNK = 1024  # rows held as float64 at once
 
 
-@one_blas_thread()
+@one_blas_thread(scipy=True)
 def principal_axes(features: ArrayLike, dimensions: int) -> Floats:
     """The directions of largest variance, orthonormal and unscaled.
 

@@ -18,8 +18,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from fpbench.compute.threads import each_in_threads, one_blas_thread
 from fpbench.metrics.features import all_equal, check_features, finite, resolution
 from fpbench.metrics.frechet import (
+    Sample,
     frechet_of_samples,
     frechet_pairs,
     mean_and_covariance,
@@ -27,7 +29,6 @@ from fpbench.metrics.frechet import (
 )
 from fpbench.metrics.projection import principal_axes
 from fpbench.metrics.score import Floats, Ids, Integers, NotComputable, Score, check_ids
-from fpbench.metrics.threads import one_blas_thread
 
 KEYS = ("fdr", "fdr_inter", "fdr_intra", "fdr_raw")
 """What `separability_scores` returns, in this order."""
@@ -273,19 +274,24 @@ def _leaving_out(
 
 def _raw_ratio(sample: Floats, halvings: int, rng: np.random.Generator) -> float:
     sources, n, _ = sample.shape
-    inter = np.mean(
-        [
-            frechet_of_samples(sample[i], sample[j])
-            for i in range(sources)
-            for j in range(i + 1, sources)
-        ]
-    )
-    intra = []
-    for _ in range(halvings):
-        for own in sample:
-            order = rng.permutation(n)
-            intra.append(frechet_of_samples(own[order[: n // 2]], own[order[n // 2 : n // 2 * 2]]))
-    return float(inter / np.mean(intra))
+    wholes = [Sample(own) for own in sample]
+    pairs = [(i, j) for i in range(sources) for j in range(i + 1, sources)]
+    inter = [0.0] * len(pairs)
+    halved = [(own, rng.permutation(n)) for _ in range(halvings) for own in sample]
+    intra = [0.0] * len(halved)
+
+    def between(number: int) -> None:
+        i, j = pairs[number]
+        inter[number] = wholes[i].distance(wholes[j])
+
+    def within(number: int) -> None:
+        own, order = halved[number]
+        half = n // 2
+        intra[number] = frechet_of_samples(own[order[:half]], own[order[half : half * 2]])
+
+    each_in_threads(between, range(len(pairs)))
+    each_in_threads(within, range(len(halved)))
+    return float(np.mean(inter) / np.mean(intra))
 
 
 def _permuted(sample: Floats, rng: np.random.Generator) -> Floats:

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 from fpbench.metrics.bootstrap import macro_mean_interval
 from fpbench.metrics.neighbourhood import (
     NEIGHBOURS,
+    Distances,
     isometric,
     purity_shares,
     silhouette_shares,
@@ -71,9 +72,13 @@ class Neighbourhood(ScoreFamily):
             rows = isometric(rows)
         arrays: dict[str, NDArray[np.generic]] = {}
         reasons: dict[str, str] = {}
+        try:
+            distances = Distances(rows, labels.labels[chosen])
+        except NotComputable:
+            return Gathered(reasons={score.key: _UNDEFINED for score in self.scores})
         for definition, measure in ((PURITY, purity_shares), (SILHOUETTE, silhouette_shares)):
             try:
-                shares = measure(rows, labels.labels[chosen])
+                shares = measure(distances)
             except NotComputable:
                 reasons[definition.key] = _UNDEFINED
                 continue
