@@ -19,17 +19,17 @@ def _all_blas() -> Any:
 
 
 @lru_cache(maxsize=2)
-def _blas(scipy: bool = False) -> Any:
+def _blas(with_scipy: bool = False) -> Any:
     """NumPy's BLAS alone, where it has one of its own: setting another's threads wakes them.
 
     Args:
-        scipy: Whether SciPy's is there too.
+        with_scipy: Whether SciPy's is there too.
     """
     from threadpoolctl import ThreadpoolController
 
     packages = ["numpy"]
-    if scipy:
-        import scipy.linalg
+    if with_scipy:
+        import scipy.linalg  # noqa: F401  (loads the library that is looked for)
 
         packages.append("scipy")
     every = ThreadpoolController().select(user_api="blas")

@@ -39,7 +39,7 @@ class Distances:
         self._kept: list[tuple[int, Floats]] | None = None
 
     def chunks(self) -> Iterator[tuple[int, Floats]]:
-        """Rows of the matrix from a first one on, of shape (at most 512, N); leave them as they are.
+        """Rows of the matrix from a first one on, shape (at most 512, N); leave them as they are.
 
         What is rounding is set to zero.
         """
