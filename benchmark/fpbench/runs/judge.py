@@ -83,6 +83,20 @@ def check_proba(name: str, values: Any, count: int, classes: int) -> NDArray[np.
     return array
 
 
+def check_unknown_scores(values: Any, count: int) -> NDArray[np.float32]:
+    """Check what `Method.unknown_score` returned.
+
+    Raises:
+        InvalidOutput: Unless it is a finite float32 array of shape (count,).
+    """
+    array = np.asarray(values)
+    if array.shape != (count,):
+        raise InvalidOutput(
+            f"unknown_score returned shape {array.shape} for {count} images; it must be ({count},)"
+        )
+    return check_embeddings("unknown_score", array[:, None], count)[:, 0]
+
+
 class Stopwatch:
     """Wall time of laps, with the time added that values shared with other jobs have saved."""
 
@@ -139,6 +153,11 @@ class Shown:
     back: NDArray[np.int64]
 
 
+def shown_order(count: int, seed: int) -> NDArray[np.int64]:
+    """The order in which test images are shown, so that their place tells nothing."""
+    return np.random.default_rng(seed).permutation(count)
+
+
 def show(test: ImageSet, seed: int) -> Shown:
     """Test images without labels, ids or order.
 
@@ -146,7 +165,7 @@ def show(test: ImageSet, seed: int) -> Shown:
         test: The images.
         seed: Seed of the order.
     """
-    order = np.random.default_rng(seed).permutation(len(test))
+    order = shown_order(len(test), seed)
     return Shown(test.select(order).unlabelled(), np.argsort(order))
 
 

@@ -6,7 +6,7 @@ import itertools
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache, partial
+from functools import lru_cache, partial
 from typing import Any
 
 from fpbench import registry
@@ -137,12 +137,12 @@ def make_plan(
         for fold in fold_numbers
         for seed in seeds
     ]
-    describe = cache(partial(sources_of_side, offline=offline))
+    describe = partial(sources_of_side, offline=offline)
     return list({job.key: job for one in plan for job in asked.expand(one, describe)}.values())
 
 
 def sources_of_side(side: Side, *, offline: bool = False) -> tuple[Source, ...]:
-    """The sources of a dataset, had without decoding an image.
+    """The sources of a dataset; each dataset is asked once.
 
     Args:
         side: The dataset.
@@ -151,9 +151,14 @@ def sources_of_side(side: Side, *, offline: bool = False) -> tuple[Source, ...]:
     Raises:
         BadInput: If the dataset cannot be had.
     """
+    return _sources(side.reference, side.content_hash, offline)
+
+
+@lru_cache(maxsize=64)
+def _sources(reference: str, content_hash: str, offline: bool) -> tuple[Source, ...]:
     from fpbench.datasets.load import load
 
-    return load(side.reference, offline=offline).sources
+    return load(reference, offline=offline).sources
 
 
 @dataclass(frozen=True)

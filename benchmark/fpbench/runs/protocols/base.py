@@ -14,6 +14,7 @@ from fpbench.datasets.load import GMDataset
 from fpbench.errors import BadInput, suggest
 from fpbench.images import ImageSet, Source
 from fpbench.method import FitContext, Method
+from fpbench.metrics.score import Score
 from fpbench.runs.job import Job, Limits, Side
 from fpbench.runs.judge import Fitted, check_size, judge
 from fpbench.runs.record import ArtifactEntry, Record, SideEntry, SourceEntry
@@ -66,6 +67,7 @@ class Finished:
         prepared: Its images.
         outcome: What the method gave.
         evidence: What its scores follow from.
+        scores: The scores.
     """
 
     job: Job
@@ -73,6 +75,7 @@ class Finished:
     prepared: Prepared
     outcome: Outcome
     evidence: Evidence
+    scores: Mapping[str, Score]
 
 
 class Protocol(ABC):
