@@ -37,6 +37,7 @@ def run(
     budget: Budget = "small",
     params: Mapping[str, Any] | None = None,
     control: Control = "none",
+    augment: bool = False,
     scores: Sequence[str] | None = None,
     out: str | Path = RUNS,
     **running: Any,
@@ -47,12 +48,13 @@ def run(
         methods: ``NAME`` or ``NAME:VARIANT``, one or several; ``all`` for every one.
         datasets: Names, folders or Hub ids, one or several.
         protocol: What is asked of the methods.
-        settings: Of the protocol.
+        settings: Of the protocol, e.g. ``{"unknown": ["dcgan-small"]}`` of ``open-set``.
         seeds: How many (0, 1, ...), or which.
         folds: K-fold cross-validation instead of the datasets' splits.
         budget: ``smoke``, ``small`` or ``full``.
         params: Constructor arguments for every method.
         control: ``shuffled-labels`` for the null control.
+        augment: Of the protocol ``robustness``: whether to perturb half of the training images.
         scores: Names of scores or families of scores to compute; all where None.
         out: Folder for records, predictions and figures.
         **running: How and where jobs run, see `run_jobs`.
@@ -65,6 +67,7 @@ def run(
         BadInput: If a name is unknown, a dataset cannot be had or a job cannot be run; other
             jobs have been run and stored by then.
     """
+    from fpbench.runs.job import Limits
     from fpbench.runs.plan import expand_methods, make_plan
 
     sides = [_side(reference, running) for reference in _listed(datasets)]
@@ -78,6 +81,8 @@ def run(
         budget=budget,
         params=params,
         control=control,
+        limits=Limits(augment=True if augment else None),
+        offline=bool(running.get("offline")),
     )
     return run_jobs(plan, out=out, scores=scores, **running)
 

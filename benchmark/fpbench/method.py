@@ -235,6 +235,15 @@ class Method(ABC):
         """
         raise NotImplementedError
 
+    def unknown_score(self, images: ImageSet) -> NDArray[np.float32]:
+        """How unlike all sources trained on each image is: float32 of shape (N,). Optional.
+
+        Higher for an image that rather comes from a generator which was not trained on; only the
+        order of images counts. Without it the protocol ``open-set`` goes by `predict_proba` and
+        `embed` alone.
+        """
+        raise NotImplementedError
+
     def residual(self, images: ImageSet) -> NDArray[np.float32]:
         """What the method looks at, for pictures: float32 of shape (N, H, W, 3). Optional."""
         raise NotImplementedError

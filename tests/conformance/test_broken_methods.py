@@ -69,6 +69,9 @@ class Sound(Method):
         found = self.embed(images)
         return np.stack([found[bag].max(axis=0) for bag in bags])
 
+    def unknown_score(self, images: ImageSet) -> NDArray[np.float32]:
+        return 1 - (self.embed(images) @ self.means.T).max(axis=1)
+
     def residual(self, images: ImageSet) -> NDArray[np.float32]:
         return images.pixels - np.roll(images.pixels, 1, 1).astype(np.float32)
 
@@ -151,6 +154,21 @@ class OneColumnShort(Sound):
 class FirstOfBag(Sound):
     def embed_bags(self, images: ImageSet, bags: Sequence[Any]) -> NDArray[np.float32]:
         return self.embed(images)[[bag[0] for bag in bags]]
+
+
+class UnknownColumn(Sound):
+    def unknown_score(self, images: ImageSet) -> NDArray[np.float32]:
+        return super().unknown_score(images)[:, None]
+
+
+class KnowsAll(Sound):
+    def unknown_score(self, images: ImageSet) -> NDArray[np.float32]:
+        return np.zeros(len(images), np.float32)
+
+
+class RanksAmongOthers(Sound):
+    def unknown_score(self, images: ImageSet) -> NDArray[np.float32]:
+        return super().unknown_score(images).argsort().argsort().astype(np.float32)
 
 
 class GreyResidual(Sound):
@@ -339,6 +357,9 @@ FAULTS: list[tuple[type[Method], str, str]] = [
     (Logits, "probabilities", "apply a softmax"),
     (OneColumnShort, "probabilities", r"must be \(112, 7\)"),
     (FirstOfBag, "bags", "A bag is a set"),
+    (UnknownColumn, "unknown-scores", r"must be \(112\)"),
+    (KnowsAll, "unknown-scores", "or be left out"),
+    (RanksAmongOthers, "batch-size", "unknown_score changes"),
     (GreyResidual, "residual", "residual returns shape"),
     (ReadsLabels, "test-labels", "labels of test images are read"),
     (ReadsLabelsAnyway, "test-labels", "predict_proba reads the labels"),

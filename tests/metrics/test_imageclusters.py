@@ -91,7 +91,7 @@ def interval_coverage(strength, repeats, images=60):
     for _ in range(repeats):
         found = np.concatenate([rng.choice(4, images, p=row) for row in shares])
         ami = metrics.adjusted_mutual_info_score(origin, found)
-        low, high = imageclusters._ami_interval(origin, found, np.arange(4), ami, rng)
+        low, high = imageclusters.ami_interval(origin, found, np.arange(4), ami, rng)
         hits += low <= truth <= high
     return hits / repeats
 

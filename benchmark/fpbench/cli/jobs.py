@@ -65,11 +65,11 @@ def find_sides(references: Iterable[str], problems: Problems, *, offline: bool) 
 
 
 def plan_each(
-    methods: Iterable[str], problems: Problems, make: Callable[[str], list[Job]]
+    items: Iterable[_T], problems: Problems, make: Callable[[_T], list[Job]]
 ) -> list[Job]:
-    """The jobs of every method; a method that cannot be planned becomes a problem."""
-    parts = problems.gather(methods, make)
-    plan = [job for part in parts for job in part]
+    """The jobs of every method, say; one that cannot be planned becomes a problem."""
+    parts = problems.gather(items, make)
+    plan = list({job.key: job for part in parts for job in part}.values())
     # Dataset by dataset, so that each is loaded once.
     places = list(dict.fromkeys(job.place for job in plan))
     return sorted(plan, key=lambda job: places.index(job.place))
@@ -166,6 +166,14 @@ def score_table(job: Job, record: Record) -> Any:
             str(entry.n),
         )
     return table
+
+
+def print_remarks(job: Job, record: Record) -> None:
+    """Print what a job's protocol has to say beside the table of its scores."""
+    from fpbench.runs.plugins import protocol_named
+
+    for line in protocol_named(job.protocol).remarks(record):
+        click.echo(line)
 
 
 def print_cost(record: Record) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -28,6 +29,15 @@ if TYPE_CHECKING:
               help="A dataset, or 'all'; may be repeated.")  # fmt: skip
 @click.option("--protocol", default="closed-set", show_default=True, metavar="NAME",
               help="What is asked of the method.")  # fmt: skip
+@click.option("--unknown", default=None, metavar="rotate|NAME,NAME…|family:NAME",
+              callback=names_in_list,
+              help="Of the protocol open-set: the generators that are left out of training; by "
+              "default each is once, in rotations.")  # fmt: skip
+@click.option(
+    "--augment",
+    is_flag=True,
+    help="Of the protocol robustness: perturb half of the training images at random.",
+)
 @seeds_option(1)
 @click.option("--folds", type=click.IntRange(3, 1000), default=None, metavar="K",
               help="K-fold cross-validation instead of the dataset's splits.")  # fmt: skip
@@ -42,6 +52,8 @@ def run(
     methods: tuple[str, ...],
     datasets: tuple[str, ...],
     protocol: str,
+    unknown: tuple[str, ...] | None,
+    augment: bool,
     seeds: int,
     folds: int | None,
     budget: Any,
@@ -59,6 +71,7 @@ def run(
         run_jobs,
     )
     from fpbench.registry import card_folders
+    from fpbench.runs.job import Limits
     from fpbench.runs.plan import EVERYTHING, expand_methods, make_plan, parse_settings
 
     problems = Problems()
@@ -66,17 +79,20 @@ def run(
     names = [n for asked in datasets for n in (card_folders() if asked == EVERYTHING else [asked])]
     sides = find_sides(names, problems, offline=running["offline"])
     plan = plan_each(
-        expand_methods(methods),
+        itertools.product(sides, expand_methods(methods)),
         problems,
-        lambda method: make_plan(
-            [method],
-            [(side, side) for side in sides],
+        lambda asked: make_plan(
+            [asked[1]],
+            [(asked[0], asked[0])],
             protocol=protocol,
+            settings={} if unknown is None else {"unknown": list(unknown)},
             seeds=range(seeds),
             folds=folds,
             budget=budget,
             params=params,
             control=control,
+            limits=Limits(augment=True if augment else None),
+            offline=running["offline"],
         ),
     )
     _, records = run_jobs(plan, problems, _show, **running)
@@ -90,12 +106,13 @@ def run(
 
 def _show(job: Job, record: Record, folder: Path) -> None:
     """Print one job's scores, and where its files lie."""
-    from fpbench.cli.jobs import print_cost, score_table
+    from fpbench.cli.jobs import print_cost, print_remarks, score_table
 
     table = score_table(job, record)
     if record.test.shortcut is not None:
         table.add_row("shortcut probe of the audit", number(record.test.shortcut), "", "", "")
     console().print(table)
+    print_remarks(job, record)
     print_cost(record)
     drawn = sorted((folder / "figures").glob("*.png")) if folder.is_dir() else []
     click.echo(f"record   {folder / 'record.json'}")

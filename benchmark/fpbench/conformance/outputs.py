@@ -141,6 +141,22 @@ def check_bags(subject: Subject) -> str:
     return ", ".join(own)
 
 
+def check_unknown_scores(subject: Subject) -> str:
+    """`unknown_score` gives finite float32 of shape (N,), not all of them equal."""
+    fitted = subject.fitted
+    if not fitted.implements("unknown_score"):
+        raise NotRun("there is no unknown_score; open-set goes by probabilities and embeddings")
+    images = subject.sets.test.unlabelled()
+    value = fitted.unknown_score(images)
+    _require_array("unknown_score", value, (len(images),), f"{len(images)} images")
+    if np.ptp(value) == 0:
+        raise Fault(
+            f"unknown_score returns {value[0]:.3g} for each of {len(images)} different images; it "
+            "must be higher for those that look less like the training images, or be left out."
+        )
+    return f"{value.min():.3g} to {value.max():.3g}"
+
+
 def check_residual(subject: Subject) -> str:
     """`residual` gives finite float32 of the shape of the pixels."""
     fitted = subject.fitted

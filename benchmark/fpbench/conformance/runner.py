@@ -45,6 +45,7 @@ CHECKS = (
     Check("embeddings", outputs.check_embeddings),
     Check("probabilities", outputs.check_probabilities),
     Check("bags", outputs.check_bags),
+    Check("unknown-scores", outputs.check_unknown_scores),
     Check("residual", outputs.check_residual),
     Check("test-labels", secrecy.check_test_labels),
     Check("batch-size", outputs.check_batch_size),

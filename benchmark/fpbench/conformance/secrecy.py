@@ -52,17 +52,15 @@ class TellTale(ImageSet):
 
 _CURE = (
     "Test images come without labels, sources or telling ids; keep train.sources in fit and use "
-    "nothing but images.pixels in embed and predict_proba."
+    "nothing but images.pixels in embed, predict_proba and unknown_score."
 )
 
 
 def check_test_labels(subject: Subject) -> str:
-    """Neither `embed` nor `predict_proba` reads the sources of the images they judge."""
+    """Nothing that judges images reads their sources."""
     fitted = subject.fitted
     hidden = subject.sets.test.unlabelled()
-    for member in ("embed", "predict_proba"):
-        if member == "predict_proba" and not fitted.implements(member):
-            continue
+    for member in subject.judging:
         try:
             getattr(fitted, member)(hidden)
         except ValueError as error:

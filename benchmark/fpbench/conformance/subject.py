@@ -150,32 +150,24 @@ class Subject:
             raise NotRun("the method cannot be fitted; see the check fit")
         return method
 
-    @cached_property
-    def embeddings(self) -> NDArray[np.float32]:
-        """Embeddings of the test images, once."""
-        return np.asarray(self.fitted.embed(self.sets.test.unlabelled()))
-
-    @cached_property
-    def proba(self) -> NDArray[np.float32] | None:
-        """Probabilities of the test images, once, where the method gives any."""
-        if not self.cls.implements("predict_proba"):
-            return None
-        return np.asarray(self.fitted.predict_proba(self.sets.test.unlabelled()))
+    @property
+    def judging(self) -> tuple[str, ...]:
+        """The members that say something of single images, where the method has them."""
+        optional = ("predict_proba", "unknown_score")
+        return ("embed", *(member for member in optional if self.cls.implements(member)))
 
     def answers(self, method: Method, images: ImageSet) -> dict[str, NDArray[np.float32]]:
         """What a method says of images, by the member that says it; nothing is remembered."""
         forget()
-        given = {"embed": np.asarray(method.embed(images))}
-        if self.cls.implements("predict_proba"):
-            given["predict_proba"] = np.asarray(method.predict_proba(images))
-        return given
+        return {member: np.asarray(getattr(method, member)(images)) for member in self.judging}
+
+    @cached_property
+    def _known_answers(self) -> dict[str, NDArray[np.float32]]:
+        return self.answers(self.fitted, self.sets.test.unlabelled())
 
     def known_answers(self) -> dict[str, NDArray[np.float32]]:
-        """The shared method's `answers` on the test images."""
-        given = {"embed": self.embeddings}
-        if self.proba is not None:
-            given["predict_proba"] = self.proba
-        return given
+        """The shared method's `answers` on the test images, asked for once."""
+        return dict(self._known_answers)
 
 
 def forget() -> None:

@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from fpbench.datasets.layout import SPLITS
+from fpbench.errors import BadInput
+from fpbench.files import writing_file
 from fpbench.images import ImageSet, Source
 
 if TYPE_CHECKING:
@@ -152,3 +154,34 @@ def _publish(scratch: Path, target: Path) -> None:
         # Another process was faster; the content hash says that it has the same images.
         if not target.is_dir():
             raise
+
+
+def cached_array(
+    place: Path, shape: tuple[int, ...], make: Callable[[], NDArray[np.uint8]]
+) -> NDArray[np.uint8]:
+    """Images that are made once and memory-mapped from then on.
+
+    Where the cache cannot be written, they stay in memory.
+
+    Args:
+        place: Relative to `cache_root`; names everything that the images depend on.
+        shape: Of the array.
+        make: Makes it the first time.
+    """
+    path = cache_root() / place
+    if path.is_file():
+        try:
+            found: NDArray[np.uint8] = np.load(path, mmap_mode="r")
+            if found.shape == shape and found.dtype == np.uint8:
+                return found
+        except (OSError, ValueError):
+            # A file that a full disk or another program has damaged is made anew.
+            path.unlink(missing_ok=True)
+    made = make()
+    try:
+        with writing_file(path) as scratch:
+            _require_space(scratch.parent, made.nbytes)
+            np.save(scratch, made)
+        return np.load(path, mmap_mode="r")  # type: ignore[no-any-return]
+    except (BadInput, OSError, ValueError):
+        return made

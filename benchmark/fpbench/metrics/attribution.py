@@ -151,10 +151,27 @@ def accuracy_score(
     return Score(value, low, high, n=len(y), chance=1 / p.shape[1])
 
 
-def _weighted_auc(
-    positive: Floats, negative: Floats, w_positive: Integers, w_negative: Integers
+def weighted_auc(
+    positive: Floats,
+    negative: Floats,
+    w_positive: Integers | Floats,
+    w_negative: Integers | Floats,
 ) -> Floats:
-    """Area under the ROC curve of each resample, ties counting one half; shape (R,)."""
+    """Area under the ROC curve of each of R resamples, ties counting one half.
+
+    Args:
+        positive: Shape (P,), what should be high.
+        negative: Shape (Q,), what should be low.
+        w_positive: Shape (P, R), weight of each in each resample, e.g. how often it was drawn.
+        w_negative: Shape (Q, R).
+
+    Returns:
+        Shape (R,).
+
+    >>> ones = np.ones((2, 1))
+    >>> weighted_auc(np.array([0.9, 0.4]), np.array([0.4, 0.1]), ones, ones).tolist()
+    [0.875]
+    """
     from scipy.sparse import csr_array
 
     # Only where negatives lie among the positives matters: before the k-th of their m different
@@ -177,7 +194,7 @@ def _macro_auc(labels: Integers, proba: Floats, weights: Integers) -> Floats:
     for c in range(proba.shape[1]):
         own = labels == c
         areas.append(
-            _weighted_auc(proba[own, c], proba[~own, c], weights[own], weights[~own]),
+            weighted_auc(proba[own, c], proba[~own, c], weights[own], weights[~own]),
         )
     mean: Floats = np.mean(areas, axis=0)
     return mean
@@ -251,7 +268,7 @@ def auc_real(labels: ArrayLike, proba: ArrayLike, real: int | None) -> float:
     y, score = _real_or_generated(labels, proba, real)
     own = y == real
     ones = np.ones((len(y), 1), dtype=np.int64)
-    return float(_weighted_auc(score[own], score[~own], ones[own], ones[~own])[0])
+    return float(weighted_auc(score[own], score[~own], ones[own], ones[~own])[0])
 
 
 def auc_score(
@@ -309,7 +326,7 @@ def auc_real_score(
     rng = np.random.default_rng(seed)
     draws = np.concatenate(
         [
-            _weighted_auc(score[own], score[~own], w[own], w[~own])
+            weighted_auc(score[own], score[~own], w[own], w[~own])
             for w in multiplicities(y, rng, repeats)
         ]
     )

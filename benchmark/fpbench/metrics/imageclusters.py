@@ -171,7 +171,7 @@ def align_images(
         tables = np.einsum("psv,sc->pvc", np.eye(wanted)[shuffled], _table(origin, found))
     permuted = _nmi(tables)
     ami = float(metrics.adjusted_mutual_info_score(truth, found))
-    low, high = _ami_interval(origin, found, kinds, ami, rng)
+    low, high = ami_interval(origin, found, kinds, ami, rng)
     return ImageAlignment(
         ami=ami,
         ami_low=low,
@@ -185,13 +185,23 @@ def align_images(
     )
 
 
-def _ami_interval(
+def ami_interval(
     origin: Integers, found: Integers, kinds: Integers, ami: float, rng: np.random.Generator
 ) -> tuple[float, float]:
     """Interval of the adjusted mutual information over draws of each source's images.
 
     What chance gives is taken from the table that was found, not from each draw's: margins
     hardly differ, and it is what takes time.
+
+    Args:
+        origin: int (N,), source of each image, from 0.
+        found: int (N,), its cluster, from 0.
+        kinds: What stands for each source: its number, or that of its value.
+        ami: The value itself.
+        rng: Source of randomness.
+
+    Returns:
+        Both ends.
     """
     from sklearn.metrics.cluster import expected_mutual_information
 

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from fpbench.plots.figure import source_colours, written_figure
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 
 @dataclass(frozen=True)
@@ -47,8 +52,6 @@ def plot_curves(
         ylabel: What is measured.
         logarithmic: Whether numbers are drawn on a logarithmic axis; those below 1 never are.
     """
-    import numpy as np
-
     numbers = all(not isinstance(x, str) for curve in curves.values() for x in curve.x)
     with written_figure(path, 6.4, 4.2) as figure:
         axes = figure.subplots()
@@ -57,15 +60,7 @@ def plot_curves(
             ticks += [x for x in curve.x if x not in ticks]
         for (name, curve), colour in zip(curves.items(), source_colours(len(curves)), strict=True):
             places = [float(x) if numbers else float(ticks.index(x)) for x in curve.x]
-            value, low, high = (
-                np.array([np.nan if v is None else v for v in part], float)
-                for part in (curve.value, curve.low, curve.high)
-            )
-            axes.fill_between(places, low, high, color=colour, alpha=0.2, linewidth=0)
-            axes.plot(places, value, color=colour, marker="o", markersize=4, label=name)
-            if any(level is not None for level in curve.chance):
-                chance = [np.nan if level is None else level for level in curve.chance]
-                axes.plot(places, chance, color=colour, linestyle=":", linewidth=1)
+            _draw(axes, places, curve, colour, name)
         if not numbers:
             axes.set_xticks(range(len(ticks)), [str(tick) for tick in ticks])
         elif logarithmic and all(float(tick) >= 1 for tick in ticks):
@@ -77,3 +72,44 @@ def plot_curves(
         axes.set_title(title, fontsize=10)
         axes.grid(alpha=0.25)
         axes.legend(fontsize=8, frameon=False)
+
+
+def plot_panels(path: Path, panels: Mapping[str, Curve], title: str, ylabel: str) -> None:
+    """Draw small figures side by side, one line with its band in each, all of one height.
+
+    Args:
+        path: PNG file to write.
+        panels: Name to curve, whose places are set side by side.
+        title: Title of all.
+        ylabel: What is measured.
+    """
+    columns = math.ceil(math.sqrt(len(panels)))
+    rows = -(-len(panels) // columns)
+    with written_figure(path, 2.6 * columns, 2.1 * rows + 0.4) as figure:
+        grid = figure.subplots(rows, columns, sharey=True, squeeze=False)
+        (colour,) = source_colours(1)
+        for axes, (name, curve) in zip(grid.flat, panels.items(), strict=False):
+            _draw(axes, [float(place) for place in range(len(curve.x))], curve, colour, name)
+            axes.set_xticks(range(len(curve.x)), [str(x) for x in curve.x], fontsize=7)
+            axes.set_title(name, fontsize=9)
+            axes.grid(alpha=0.25)
+        for axes in grid.flat[len(panels) :]:
+            axes.set_visible(False)
+        for axes in grid[:, 0]:
+            axes.set_ylabel(ylabel, fontsize=8)
+        figure.suptitle(title, fontsize=10)
+
+
+def _draw(axes: Axes, places: Sequence[float], curve: Curve, colour: Any, name: str) -> None:
+    """One line with its band and its dotted chance level."""
+    import numpy as np
+
+    value, low, high = (
+        np.array([np.nan if v is None else v for v in part], float)
+        for part in (curve.value, curve.low, curve.high)
+    )
+    axes.fill_between(places, low, high, color=colour, alpha=0.2, linewidth=0)
+    axes.plot(places, value, color=colour, marker="o", markersize=4, label=name)
+    if any(level is not None for level in curve.chance):
+        chance = [np.nan if level is None else level for level in curve.chance]
+        axes.plot(places, chance, color=colour, linestyle=":", linewidth=1)

@@ -147,7 +147,7 @@ class _Attempt:
         evidence = gather_evidence(self.families, outcome, labels, prepared.scoring)
         scores = compute_scores(self.families, evidence, labels, prepared.scoring)
         report("score", 1, 2)
-        finished = Finished(job, method, prepared, outcome, evidence)
+        finished = Finished(job, method, prepared, outcome, evidence, scores)
         notes: list[str] = []
         with told(folder):
             artifacts = write_evidence(folder, evidence, labels)
@@ -181,7 +181,7 @@ class _Attempt:
             setup=SetupEntry(
                 unit=card.unit,
                 classifier="own" if own else "probe",
-                embedding_dimension=None if outcome is None else outcome.test_embeddings.shape[1],
+                embedding_dimension=None if outcome is None else outcome.dimension,
                 fdr_samples=scoring.fdr_samples or None,
                 fdr_dimensions=scoring.fdr_dimensions if scoring.fdr_samples else None,
                 families=None if every else [family.name for family in self.families],

@@ -1,8 +1,8 @@
-"""The figures of one closed-set job."""
+"""The figures of a job; scores do not hang on whether one can be drawn."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -25,8 +25,6 @@ def draw_figures(
 ) -> list[str]:
     """Draw confusion matrix, t-SNE, correlations and tree of fingerprints, and residuals.
 
-    A figure that cannot be drawn is told in a note; the scores do not hang on it.
-
     Args:
         folder: Existing folder for the PNG files.
         finished: The job, its method and what it gave.
@@ -47,6 +45,19 @@ def draw_figures(
         figures["tsne"] = lambda to: _tsne(to, finished)
     if finished.method.implements("residual"):
         figures["residuals"] = lambda to: _residuals(to, finished)
+    return draw_each(folder, figures)
+
+
+def draw_each(folder: Path, figures: Mapping[str, Callable[[Path], None]]) -> list[str]:
+    """Draw figures; one that cannot be drawn is told in a note.
+
+    Args:
+        folder: Existing folder for the PNG files.
+        figures: Name to what draws it into a file.
+
+    Returns:
+        One sentence a figure that could not be drawn.
+    """
     notes = []
     for name, draw in figures.items():
         path = folder / f"{name}.png"

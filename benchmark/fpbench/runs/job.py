@@ -69,7 +69,7 @@ class Side:
 
 @dataclass(frozen=True)
 class Limits:
-    """What an ablation takes away or varies; nothing in every job that a board may rank.
+    """What is taken away from a method's images or done to them, or varied by an ablation.
 
     Attributes:
         train_images: Training images of each source that the method is given, or None for all.
@@ -79,6 +79,8 @@ class Limits:
         fingerprint_bags: Numbers of bags of each source that fingerprints are made from beside
             the usual ones, which all training images make, or None.
         fingerprint_bag_size: Images in each of those bags, or None without them.
+        augment: Whether half of the training and validation images are perturbed at random, or
+            None where all are as they are.
     """
 
     train_images: int | None = None
@@ -86,6 +88,7 @@ class Limits:
     bag_sizes: tuple[int, ...] | None = None
     fingerprint_bags: tuple[int, ...] | None = None
     fingerprint_bag_size: int | None = None
+    augment: Literal[True] | None = None
 
     __pydantic_config__: ClassVar[dict[str, str]] = _STRICT
 
@@ -229,10 +232,12 @@ class Job:
         if self.control != "none":
             parts.append(self.control)
         parts += [
-            f"{name} {value}"
+            f"{name} {' '.join(value) if isinstance(value, list) else value}"
             for name, value in sorted(self.settings.items())
             if value not in (False, "source")
         ]
+        if self.limits.augment:
+            parts.append("augmented")
         if self.limits.train_images is not None:
             parts.append(f"{self.limits.train_images} training images a source")
         if self.limits.reference_images is not None:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,6 +18,9 @@ from fpbench.metrics.score import NotComputable
 from fpbench.runs.splits import Splits
 from fpbench.scores.bags import BAG_SIZES
 from fpbench.scores.evidence import BagOutput, Outcome
+
+if TYPE_CHECKING:
+    from fpbench.compute.probe import Probe
 
 BAGS_PER_SOURCE = 100
 
@@ -79,7 +82,21 @@ def check_proba(name: str, values: Any, count: int, classes: int) -> NDArray[np.
     return array
 
 
-class _Stopwatch:
+def check_unknown_scores(values: Any, count: int) -> NDArray[np.float32]:
+    """Check what `Method.unknown_score` returned.
+
+    Raises:
+        InvalidOutput: Unless it is a finite float32 array of shape (count,).
+    """
+    array = np.asarray(values)
+    if array.shape != (count,):
+        raise InvalidOutput(
+            f"unknown_score returned shape {array.shape} for {count} images; it must be ({count},)"
+        )
+    return check_embeddings("unknown_score", array[:, None], count)[:, 0]
+
+
+class Stopwatch:
     """Wall time of laps, with the time added that values shared with other jobs have saved."""
 
     def __init__(self) -> None:
@@ -117,9 +134,105 @@ def fit(method: Method, splits: Splits, context: FitContext, *, shuffle_labels: 
     train, validation = splits.train, splits.validation
     if shuffle_labels:
         train, validation = shuffled(train, context.seed), shuffled(validation, context.seed + 1)
-    stopwatch = _Stopwatch()
+    stopwatch = Stopwatch()
     method.fit(train, reference=splits.reference, validation=validation, context=context)
     return Fitted(method, stopwatch.lap())
+
+
+@dataclass(frozen=True)
+class Shown:
+    """Test images as a method sees them: nothing but their pixels can tell their source.
+
+    Attributes:
+        images: Without labels or ids, in random order.
+        back: int64 of shape (N,); ``answers[back]`` are in the order of the test set.
+    """
+
+    images: ImageSet
+    back: NDArray[np.int64]
+
+
+def shown_order(count: int, seed: int) -> NDArray[np.int64]:
+    """The order in which test images are shown, so that their place tells nothing."""
+    return np.random.default_rng(seed).permutation(count)
+
+
+def show(test: ImageSet, seed: int) -> Shown:
+    """Test images without labels, ids or order.
+
+    Args:
+        test: The images.
+        seed: Seed of the order.
+    """
+    order = shown_order(len(test), seed)
+    return Shown(test.select(order).unlabelled(), np.argsort(order))
+
+
+def fit_probe(
+    splits: Splits,
+    embedded: NDArray[np.float32],
+    validation_embedded: NDArray[np.float32],
+    context: FitContext,
+    *,
+    shuffle_labels: bool,
+) -> Probe:
+    """The common probe on a method's embeddings.
+
+    Args:
+        splits: For the labels.
+        embedded: Embeddings of the training images, shape (M, D).
+        validation_embedded: Of the validation images.
+        context: For seed and device.
+        shuffle_labels: Whether it is trained under the shuffled labels of `fit`.
+    """
+    from fpbench.compute.probe import Probe
+
+    train, validation = splits.train, splits.validation
+    if shuffle_labels:
+        train, validation = shuffled(train, context.seed), shuffled(validation, context.seed + 1)
+    return Probe().fit(
+        embedded,
+        train.labels,
+        validation_embedded,
+        validation.labels,
+        classes=len(splits.train.sources),
+        seed=context.seed,
+        device=context.device,
+    )
+
+
+Answer = Callable[[ImageSet], NDArray[np.float32]]
+"""From images to checked probabilities of shape (N, K)."""
+
+
+def answering(
+    fitted: Fitted, splits: Splits, context: FitContext, *, shuffle_labels: bool = False
+) -> Answer:
+    """Who answers for a method: its own probabilities, else the common probe on its embeddings.
+
+    Args:
+        fitted: The method.
+        splits: Its image sets; a probe is trained on its embeddings of them.
+        context: The circumstances.
+        shuffle_labels: Whether it was trained under shuffled labels.
+
+    Raises:
+        InvalidOutput: If what the method returns breaks its contract; the answer raises it too.
+    """
+    method, classes = fitted.method, len(splits.train.sources)
+
+    def embed(images: ImageSet) -> NDArray[np.float32]:
+        return check_embeddings("embed", method.embed(images), len(images))
+
+    if method.implements("predict_proba"):
+        return lambda images: check_proba(
+            "predict_proba", method.predict_proba(images), len(images), classes
+        )
+    given = [embed(part.unlabelled()) for part in (splits.train, splits.validation)]
+    probe = fit_probe(splits, *given, context, shuffle_labels=shuffle_labels)
+    return lambda images: check_proba(
+        "the probe", probe.predict_proba(embed(images)), len(images), classes
+    )
 
 
 def judge(
@@ -131,10 +244,7 @@ def judge(
     bag_sizes: Sequence[int] = BAG_SIZES,
     need_probe: bool = True,
 ) -> Outcome:
-    """Let a fitted method judge the test images.
-
-    The test images are shown without labels, ids or order, so nothing but their pixels can tell
-    their source.
+    """Let a fitted method judge the test images, which are shown to it as `Shown`.
 
     Args:
         fitted: The method.
@@ -148,17 +258,14 @@ def judge(
     Raises:
         InvalidOutput: If what the method returns breaks its contract.
     """
-    from fpbench.compute.probe import Probe
-
     method = fitted.method
     train, validation, test = splits.train, splits.validation, splits.test
     classes = len(train.sources)
-    order = np.random.default_rng(context.seed).permutation(len(test))
-    back = np.argsort(order)
-    shown = test.select(order).unlabelled()
+    hidden = show(test, context.seed)
+    shown, back = hidden.images, hidden.back
 
     context.progress("embed", 0, 3)
-    stopwatch = _Stopwatch()
+    stopwatch = Stopwatch()
     embedded = check_embeddings("embed", method.embed(shown), len(shown))[back]
     embed_seconds = stopwatch.lap()
     context.progress("embed", 1, 3)
@@ -180,19 +287,8 @@ def judge(
             )
     probe_proba, inference_seconds = None, embed_seconds
     if probed:
-        given = (
-            (shuffled(train, context.seed), shuffled(validation, context.seed + 1))
-            if shuffle_labels
-            else (train, validation)
-        )
-        probe = Probe().fit(
-            train_embedded,
-            given[0].labels,
-            validation_embedded,
-            given[1].labels,
-            classes=classes,
-            seed=context.seed,
-            device=context.device,
+        probe = fit_probe(
+            splits, train_embedded, validation_embedded, context, shuffle_labels=shuffle_labels
         )
         stopwatch.lap()
         probe_proba = check_proba("the probe", probe.predict_proba(embedded), len(test), classes)

@@ -6,11 +6,13 @@ import itertools
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache, partial
 from typing import Any
 
 from fpbench import registry
 from fpbench.datasets.load import DatasetIdentity
 from fpbench.errors import BadInput
+from fpbench.images import Source
 from fpbench.method import Budget, Method
 from fpbench.runs.job import CLOSED_SET, Control, Job, Limits, Side
 from fpbench.runs.plugins import protocol_named
@@ -103,8 +105,11 @@ def make_plan(
     params: Mapping[str, Any] | None = None,
     control: Control = "none",
     limits: Limits | None = None,
+    offline: bool = False,
 ) -> list[Job]:
     """All jobs of methods × sides × folds × seeds, pair of sides by pair.
+
+    A protocol may make several jobs of one, e.g. a rotation each (`Protocol.expand`).
 
     Args:
         methods: ``NAME`` or ``NAME:VARIANT`` each.
@@ -117,13 +122,17 @@ def make_plan(
         params: Constructor arguments for every method.
         control: Null control.
         limits: What is taken away or varied.
+        offline: Whether to keep from asking the Hub what sources a dataset has.
 
     Raises:
-        BadInput: If a method, variant, parameter or protocol is unknown, or `folds` is below 3.
+        BadInput: If a method, variant, parameter or protocol is unknown, the protocol refuses
+            settings, limits or sources, or `folds` is below 3.
     """
     if folds is not None and folds < 3:
         raise BadInput(f"--folds {folds} is not possible; use 3 or more (train, validation, test).")
-    complete = protocol_named(protocol).complete(settings or {})
+    asked = protocol_named(protocol)
+    complete = asked.complete(settings or {})
+    asked.check_limits(limits or Limits())
     resolved = [resolve(name, params or {}) for name in methods]
     fold_numbers: Sequence[int | None] = range(folds) if folds is not None else (None,)
     plan = [
@@ -148,7 +157,28 @@ def make_plan(
         for fold in fold_numbers
         for seed in seeds
     ]
-    return list({job.key: job for job in plan}.values())
+    describe = partial(sources_of_side, offline=offline)
+    return list({job.key: job for one in plan for job in asked.expand(one, describe)}.values())
+
+
+def sources_of_side(side: Side, *, offline: bool = False) -> tuple[Source, ...]:
+    """The sources of a dataset; each dataset is asked once.
+
+    Args:
+        side: The dataset.
+        offline: Whether to keep from asking the Hub.
+
+    Raises:
+        BadInput: If the dataset cannot be had.
+    """
+    return _sources(side.reference, side.content_hash, offline)
+
+
+@lru_cache(maxsize=64)
+def _sources(reference: str, content_hash: str, offline: bool) -> tuple[Source, ...]:
+    from fpbench.datasets.load import load
+
+    return load(reference, offline=offline).sources
 
 
 @dataclass(frozen=True)

@@ -1,14 +1,15 @@
-"""K-fold splits of a GM dataset: folds are assigned to images before any bag is drawn."""
+"""The images that a job is given: a dataset's splits or folds, fewer images of them, or sources."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from fpbench.datasets.load import GMDataset
-from fpbench.errors import BadInput
+from fpbench.errors import BadInput, suggest
 from fpbench.images import ImageSet
 
 
@@ -109,4 +110,26 @@ def splits_of(dataset: GMDataset, fold: int | None, folds: int | None) -> Splits
         pooled.select((assigned != fold) & (assigned != validation)),
         pooled.select(assigned == validation),
         pooled.select(assigned == fold),
+    )
+
+
+def restrict_sources(images: ImageSet, names: Sequence[str], dataset: str) -> ImageSet:
+    """The images of Real and of the named generators, labels counted anew; all if none is named.
+
+    Raises:
+        BadInput: If the dataset has no such generator.
+    """
+    if not names:
+        return images
+    known = [source.name for source in images.sources if not source.is_real]
+    for name in names:
+        if name not in known:
+            raise BadInput(f"{dataset} has no generator {name!r}. {suggest(name, known)}")
+    kept = [k for k, s in enumerate(images.sources) if s.is_real or s.name in names]
+    chosen = np.flatnonzero(np.isin(images.labels, kept))
+    return ImageSet(
+        images.pixels[chosen],
+        [images.sources[k] for k in kept],
+        np.searchsorted(kept, images.labels[chosen]),
+        images.ids[chosen].tolist(),
     )

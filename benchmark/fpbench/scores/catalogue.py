@@ -11,6 +11,8 @@ from fpbench.scores.decorrelation import Decorrelation
 from fpbench.scores.definition import ScoreDefinition, Table
 from fpbench.scores.family import ScoreFamily
 from fpbench.scores.neighbourhood import Neighbourhood
+from fpbench.scores.open_set import OpenSet
+from fpbench.scores.robustness import Robustness
 from fpbench.scores.separability import Separability
 from fpbench.scores.transfer import Transfer
 
@@ -27,6 +29,8 @@ FAMILIES: dict[str, ScoreFamily] = {
         Decorrelation(),
         Neighbourhood(),
         Transfer(),
+        OpenSet(),
+        Robustness(),
     )
 }
 """By name, in the order of tables."""

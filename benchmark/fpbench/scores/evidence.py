@@ -58,6 +58,18 @@ class Labels:
         """Sources of the generated images, counted among generators: 0 to M − 1."""
         return self.count_among_generators(self.labels[self.generated])
 
+    def some_of_each(self, sources: NDArray[np.int64], most: int) -> NDArray[np.int64]:
+        """Positions of at most `most` random test images of each source, always the same ones.
+
+        Args:
+            sources: Positions among the tested sources.
+            most: Images of each.
+        """
+        rng = np.random.default_rng(0)
+        members = [np.flatnonzero(self.labels == k) for k in sources]
+        kept = [np.sort(rng.permutation(own)[:most]) for own in members]
+        return np.concatenate(kept) if kept else np.empty(0, np.int64)
+
     def made_by_generator(self, labels: NDArray[np.int64]) -> NDArray[np.bool_]:
         """Which of other images of these sources, e.g. training images, are of a generator."""
         return np.isin(labels, self.generators)
@@ -92,8 +104,8 @@ class Outcome:
         proba: float32 of shape (N, K), the scored probabilities.
         probe_proba: float32 of shape (N, K), those of the common probe on the embeddings.
         own_classifier: Whether `proba` are the method's own; else they are the probe's.
-        test_embeddings: float32 of shape (N, D).
-        train_embeddings: float32 of shape (M, D).
+        test_embeddings: float32 of shape (N, D), or (0, 0) where the protocol asks for none.
+        train_embeddings: float32 of shape (M, D), or (0, 0).
         train_labels: int64 of shape (M,), sources of the training images as they are, not as a
             null control shuffled them.
         fit_seconds: Time of fit, as if the job had run alone: wall time plus what other jobs'
@@ -115,6 +127,11 @@ class Outcome:
     parameters: int | None
     bags: Sequence[BagOutput] = ()
     arrays: Mapping[str, NDArray[np.generic]] = field(default_factory=dict)
+
+    @property
+    def dimension(self) -> int | None:
+        """Dimension D of the embeddings, or None where none were asked for."""
+        return self.test_embeddings.shape[1] or None
 
 
 @dataclass(frozen=True)

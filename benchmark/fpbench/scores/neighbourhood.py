@@ -66,7 +66,8 @@ class Neighbourhood(ScoreFamily):
         scores do; single ones may lie outside the scores' range. Not a number for images of Real
         and for images beyond the `IMAGES_PER_SOURCE` used of each generator.
         """
-        chosen = _chosen(labels.labels, labels.generated)
+        generators = np.unique(labels.labels[labels.generated])
+        chosen = labels.some_of_each(generators, IMAGES_PER_SOURCE)
         rows: NDArray[np.floating] = outcome.test_embeddings[chosen]
         if rows.shape[1] > _LARGEST_DIMENSION and np.ptp(rows) > 0:
             rows = isometric(rows)
@@ -123,11 +124,3 @@ def _mean(
     # Contributions of single images lie beyond the range that their means cannot leave.
     low, high = max(definition.lower, low), min(definition.upper, high)
     return Score(value, low, high, n=len(y), chance=chance)
-
-
-def _chosen(labels: NDArray[np.int64], generated: NDArray[np.bool_]) -> NDArray[np.int64]:
-    """Positions of at most `IMAGES_PER_SOURCE` random images of each generator, in order."""
-    rng = np.random.default_rng(0)
-    members = [np.flatnonzero(generated & (labels == k)) for k in np.unique(labels[generated])]
-    kept = [np.sort(rng.permutation(own)[:IMAGES_PER_SOURCE]) for own in members]
-    return np.concatenate(kept) if kept else np.empty(0, np.int64)

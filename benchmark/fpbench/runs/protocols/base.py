@@ -14,7 +14,8 @@ from fpbench.datasets.load import GMDataset
 from fpbench.errors import BadInput, suggest
 from fpbench.images import ImageSet, Source
 from fpbench.method import FitContext, Method
-from fpbench.runs.job import Job, Side
+from fpbench.metrics.score import Score
+from fpbench.runs.job import Job, Limits, Side
 from fpbench.runs.judge import Fitted, check_size, judge
 from fpbench.runs.record import ArtifactEntry, Record, SideEntry, SourceEntry
 from fpbench.runs.splits import Splits
@@ -25,6 +26,9 @@ from fpbench.scores.family import ScoreFamily
 
 Load = Callable[[Side], GMDataset]
 """Loads a side of a job; each dataset of a plan once."""
+
+Describe = Callable[[Side], tuple[Source, ...]]
+"""The sources of a side of a job, had without decoding an image."""
 
 
 @dataclass(frozen=True)
@@ -63,6 +67,7 @@ class Finished:
         prepared: Its images.
         outcome: What the method gave.
         evidence: What its scores follow from.
+        scores: The scores.
     """
 
     job: Job
@@ -70,6 +75,7 @@ class Finished:
     prepared: Prepared
     outcome: Outcome
     evidence: Evidence
+    scores: Mapping[str, Score]
 
 
 class Protocol(ABC):
@@ -83,6 +89,8 @@ class Protocol(ABC):
     families: ClassVar[tuple[ScoreFamily, ...]]
     defaults: ClassVar[Mapping[str, Any]] = {}
     """Its settings and their usual values; every job of the protocol states all of them."""
+    limits: ClassVar[frozenset[str]] = frozenset()
+    """Which of `Limits` it knows; a plan refuses the others, which it would pass over."""
 
     def complete(self, settings: Mapping[str, Any]) -> dict[str, Any]:
         """Settings asked for, with the usual values of the others.
@@ -97,6 +105,31 @@ class Protocol(ABC):
                     f"{suggest(name, self.defaults)}"
                 )
         return {**self.defaults, **settings}
+
+    def check_limits(self, limits: Limits) -> None:
+        """Refuse limits that the protocol does not know.
+
+        Raises:
+            BadInput: With the limit.
+        """
+        for name in limits.stated:
+            if name not in self.limits:
+                raise BadInput(
+                    f"The protocol {self.name!r} knows no limit {name.replace('_', ' ')!r}. "
+                    f"{suggest(name, self.limits)}"
+                )
+
+    def expand(self, job: Job, describe: Describe) -> list[Job]:
+        """The jobs that one asked for stands for; by default that job alone.
+
+        Args:
+            job: The job as it was asked for.
+            describe: Tells the sources of its sides.
+
+        Raises:
+            BadInput: If the sources do not allow it.
+        """
+        return [job]
 
     @abstractmethod
     def prepare(self, job: Job, load: Load) -> Prepared:
@@ -160,6 +193,14 @@ class Protocol(ABC):
 
         Returns:
             Notes for the record: which figure could not be drawn, and why.
+        """
+        return []
+
+    def remarks(self, record: Record) -> list[str]:
+        """Lines that people need beside the table of scores; by default none.
+
+        Args:
+            record: Of a finished job.
         """
         return []
 

@@ -9,7 +9,7 @@ import numpy as np
 from fpbench.runs.evidence import write_embeddings
 from fpbench.runs.figures import draw_figures
 from fpbench.runs.fingerprintbags import BAG_SIZE, gather_fingerprint_bags, write_fingerprint_bags
-from fpbench.runs.job import CLOSED_SET, Job
+from fpbench.runs.job import CLOSED_SET, Job, Limits
 from fpbench.runs.protocols.base import Finished, Load, Prepared, Protocol, describe_side
 from fpbench.runs.record import ArtifactEntry
 from fpbench.runs.splits import limit_splits, splits_of
@@ -28,6 +28,7 @@ class ClosedSet(Protocol):
             "attribution", "bags", "probe", "separability", "decorrelation", "neighbourhood",
         )
     )  # fmt: skip
+    limits = frozenset(Limits.__dataclass_fields__) - {"augment"}
 
     def prepare(self, job: Job, load: Load) -> Prepared:
         """The dataset's own splits or those of one fold, less what the job's limits take away."""

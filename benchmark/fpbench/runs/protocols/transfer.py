@@ -3,21 +3,21 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any, ClassVar, Literal
 
 import numpy as np
 from pydantic import Field
 
 from fpbench.documents import Document
-from fpbench.errors import BadInput, suggest
+from fpbench.errors import BadInput
 from fpbench.images import ImageSet
 from fpbench.method import FitContext, MethodDeclined
 from fpbench.metrics.transfer import closed_set_cap
 from fpbench.runs.job import TRANSFER, Job
 from fpbench.runs.judge import Fitted, judge, sentence_of
 from fpbench.runs.protocols.base import Load, Prepared, Protocol, describe_side
-from fpbench.runs.splits import Splits
+from fpbench.runs.splits import Splits, restrict_sources
 from fpbench.scores.catalogue import FAMILIES
 from fpbench.scores.evidence import Outcome, ScoringSettings
 
@@ -150,28 +150,6 @@ def _facts(train: ImageSet, test: ImageSet, rule: SizeRule, left_out: int) -> Tr
         cap=closed_set_cap(sorted(trained), architectures, False),
         cap_with_real=closed_set_cap(sorted(trained), architectures, True),
         left_out=left_out,
-    )
-
-
-def restrict_sources(images: ImageSet, names: Sequence[str], dataset: str) -> ImageSet:
-    """The images of Real and of the named generators, labels counted anew; all if none is named.
-
-    Raises:
-        BadInput: If the dataset has no such generator.
-    """
-    if not names:
-        return images
-    known = [source.name for source in images.sources if not source.is_real]
-    for name in names:
-        if name not in known:
-            raise BadInput(f"{dataset} has no generator {name!r}. {suggest(name, known)}")
-    kept = [k for k, s in enumerate(images.sources) if s.is_real or s.name in names]
-    chosen = np.flatnonzero(np.isin(images.labels, kept))
-    return ImageSet(
-        images.pixels[chosen],
-        [images.sources[k] for k in kept],
-        np.searchsorted(kept, images.labels[chosen]),
-        images.ids[chosen].tolist(),
     )
 
 
