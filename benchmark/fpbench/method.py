@@ -46,8 +46,8 @@ class Variant:
     Attributes:
         summary: One line for ``fpbench methods show``.
         params: Constructor arguments that this variant sets.
-        cls: The class that this variant is, or None for that of the method. It needs no card: it
-            is given the method's.
+        cls: The class that this variant is, or None for that of the method. It states no card of
+            its own: it is given the method's.
         deterministic: Whether its fit draws nothing at random, so that every seed gives the same
             predictions. Boards then rank a single run of it; of any other variant one run does
             not tell how much the next would differ. It is said of the variant as it stands, not
@@ -159,10 +159,12 @@ class Method(ABC):
     def __init_subclass__(cls, **options: Any) -> None:
         super().__init_subclass__(**options)
         card = vars(cls).get("card")
-        if isinstance(card, MethodCard):
-            for variant in card.variants.values():
-                if variant.cls is not None and not hasattr(variant.cls, "card"):
-                    variant.cls.card = card
+        if not isinstance(card, MethodCard):
+            return
+        for variant in card.variants.values():
+            own = variant.cls
+            if isinstance(own, type) and issubclass(own, Method) and "card" not in vars(own):
+                own.card = card
 
     def __new__(cls, *args: Any, **params: Any) -> Self:
         """An instance, if the parameters are what the constructor declares.

@@ -1,15 +1,20 @@
 """A sound method passes every check, and each check catches the fault that it is there for."""
 
+import io
 import json
+import os
 import re
+import sys
 import time
+import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, ClassVar, Self
+from typing import Annotated, Any, ClassVar, Self
 
 import numpy as np
 import pytest
+import torch
 from numpy.typing import NDArray
 from safetensors.numpy import load_file, save_file
 
@@ -17,7 +22,7 @@ from fpbench.conformance import CHECKS, CheckResult, check_method, checks_for
 from fpbench.conformance.runner import run_check
 from fpbench.conformance.subject import Subject
 from fpbench.images import ImageSet
-from fpbench.method import FitContext, Method, MethodCard, MethodDeclined, Variant
+from fpbench.method import FitContext, Method, MethodCard, MethodDeclined, Range, Variant
 
 CARD = MethodCard(
     name="sound", title="A sound method", authors="Nobody", year=2026, citation="@misc{x}",
@@ -98,6 +103,22 @@ class NoTitle(Sound):
 
 class FalseVariant(Sound):
     card = replace(CARD, variants={"default": Variant("x", {"strength": 3})})
+
+
+class FalseDefault(Sound):
+    def __init__(self, *, rate: Annotated[float, Range(0, 1)] = 2) -> None:
+        super().__init__()
+
+
+class VariantOutOfRange(Sound):
+    card = replace(CARD, variants={"default": Variant("x", {"rate": 3})})
+
+    def __init__(self, *, rate: Annotated[float, Range(0, 1)] = 0.5) -> None:
+        super().__init__()
+
+
+class NoClass(Sound):
+    card = replace(CARD, variants={"default": Variant("x", cls=print)})  # type: ignore[arg-type]
 
 
 class WritesPixels(Sound):
@@ -292,6 +313,43 @@ class SeedsMatterAfterAll(Sound):
         return self
 
 
+class WidensTorch(Sound):
+    def fit(self, train: ImageSet, **sets: Any) -> Self:
+        torch.set_default_dtype(torch.float64)
+        return super().fit(train, **sets)
+
+
+class SilencesWarnings(Sound):
+    def __init__(self) -> None:
+        super().__init__()
+        warnings.simplefilter("ignore")
+
+
+class SwitchesGradientsOff(Sound):
+    def predict_proba(self, images: ImageSet) -> NDArray[np.float32]:
+        torch.set_grad_enabled(False)
+        return super().predict_proba(images)
+
+
+class LeavesTheFolder(Sound):
+    def embed(self, images: ImageSet) -> NDArray[np.float32]:
+        if not images.labelled:
+            os.chdir(Path.cwd().anchor)
+        return super().embed(images)
+
+
+class Reseeds(Sound):
+    def residual(self, images: ImageSet) -> NDArray[np.float32]:
+        np.random.seed(0)
+        return super().residual(images)
+
+
+class ReplacesStdout(Sound):
+    def fit(self, train: ImageSet, **sets: Any) -> Self:
+        sys.stdout = io.StringIO()
+        return super().fit(train, **sets)
+
+
 class NeedsAsManyReferences(Sound):
     def fit(self, train: ImageSet, *, reference: ImageSet, **sets: Any) -> Self:
         _ = train.pixels[:64].astype(float) - reference.pixels
@@ -347,6 +405,9 @@ class ColumnsTurned(Sound):
 FAULTS: list[tuple[type[Method], str, str]] = [
     (NoTitle, "card", "title is empty"),
     (FalseVariant, "card", "'strength', which the constructor does not take"),
+    (FalseDefault, "card", r"the default sets rate=2, .*rate is a number from 0 to 1"),
+    (VariantOutOfRange, "card", r"variant 'default' sets rate=3"),
+    (NoClass, "card", "give a subclass of Method"),
     (WritesPixels, "inputs-untouched", "work on a copy"),
     (WritesLabels, "inputs-untouched", "train set is changed"),
     (FitRaises, "fit", "mat1 and mat2 shapes"),
@@ -376,6 +437,13 @@ FAULTS: list[tuple[type[Method], str, str]] = [
     (TranslatesInterruption, "cancellation", "into RuntimeError"),
     (GlobalRandom, "seed", "Derive everything random"),
     (SeedsMatterAfterAll, "seed", "without deterministic=True"),
+    (GlobalRandom, "global-state", r"NumPy's random state .*np\.random\.default_rng"),
+    (WidensTorch, "global-state", r"after fit, torch's default dtype is torch\.float64 instead"),
+    (SilencesWarnings, "global-state", r"filters of warnings .*catch_warnings"),
+    (SwitchesGradientsOff, "global-state", r"after predict_proba, torch's grad .*torch\.no_grad"),
+    (LeavesTheFolder, "global-state", "after embed, the working directory is"),
+    (Reseeds, "global-state", "after residual, NumPy's random state"),
+    (ReplacesStdout, "global-state", r"sys\.stdout is StringIO .*redirect_stdout"),
     (NeedsAsManyReferences, "reference", "of any number"),
     (PromisesTooMuch, "tiny", r"raise card\.min_size"),
     (SquareOnly, "odd-size", "images of 33x29"),
@@ -461,6 +529,42 @@ def test_a_fit_that_hangs_is_stopped_once_and_not_waited_for_again() -> None:
     assert results["fit"].status == "failed"
     assert "no answer within 2 s" in results["fit"].message
     assert results["embeddings"].status == "skipped"
+
+
+@pytest.mark.parametrize("member", ["__init__", "fit", "embed"])
+@pytest.mark.parametrize("code", [0, None, 2])
+def test_an_exit_is_a_failed_check(
+    member: str, code: int | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Exits(Sound):
+        pass
+
+    def leave(self: Any, *args: Any, **named: Any) -> Any:
+        if args and args[0].labelled and member == "embed":  # fit embeds, too
+            return Sound.embed(self, args[0])
+        sys.exit(code)
+
+    monkeypatch.setattr(Exits, member, leave)
+    results = {result.name: result for result in check_method(Exits, thorough=False)}
+    told = results["embeddings" if member == "embed" else "fit"]
+    assert told.status == "failed"
+    assert f"ends the process by sys.exit({code!r})" in told.message
+    assert results["card"].status == "passed"
+
+
+def test_a_variants_class_is_the_one_that_is_checked() -> None:
+    class Other(Sound):
+        def embed(self, images: ImageSet) -> NDArray[np.float32]:
+            return super().embed(images)[:, :5]
+
+    class Owner(Sound):
+        card = replace(CARD, variants={"default": Variant("d"), "other": Variant("o", cls=Other)})
+
+    def dimensions(variant: str) -> str:
+        results = check_method(Owner, variant, thorough=False)
+        return next(result.message for result in results if result.name == "embeddings")
+
+    assert dimensions("default") == "192 dimensions" and dimensions("other") == "5 dimensions"
 
 
 def test_an_interruption_by_the_user_is_not_swallowed() -> None:

@@ -9,7 +9,10 @@ import numpy as np
 
 from fpbench.conformance.result import Fault, NotRun
 from fpbench.conformance.subject import Subject, require_equal
+from fpbench.errors import BadInput
 from fpbench.images import ImageSet
+from fpbench.method import Method
+from fpbench.parameters import Parameter
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9-]*")
 
@@ -28,17 +31,39 @@ def check_card(subject: Subject) -> str:
         raise Fault(f"card.{empty[0]} is empty; boards print it, so fill it in.")
     if not card.variants:
         raise Fault("card.variants is empty; give at least one, e.g. {'default': Variant('...')}.")
-    known = subject.cls.parameters()
-    for name, variant in card.variants.items():
-        unknown = sorted(set(variant.params) - set(known))
-        if unknown:
-            raise Fault(
-                f"variant {name!r} sets {unknown[0]!r}, which the constructor does not take; make "
-                "it a keyword-only argument of __init__ (after a *) or drop it from the variant."
-            )
+    for name in card.variants:
+        _require_parameters(subject.cls, name)
     if card.min_size < 1:
         raise Fault(f"card.min_size is {card.min_size}; it is a number of pixels, at least 1.")
     return f"{card.name} {card.version}, {len(card.variants)} variant(s)"
+
+
+def _require_parameters(cls: type[Method], variant: str) -> None:
+    """The constructor takes what the variant sets, and declares what it takes."""
+    wanted = cls.variant_class(variant)
+    if not (isinstance(wanted, type) and issubclass(wanted, Method)):
+        raise Fault(f"variant {variant!r} names {wanted!r} as cls; give a subclass of Method.")
+    known = wanted.declared_parameters()
+    for parameter in known.values():
+        if not parameter.required:
+            _require_declared(parameter, parameter.default, "the default")
+    for name, value in cls.card.variants[variant].params.items():
+        if name not in known:
+            raise Fault(
+                f"variant {variant!r} sets {name!r}, which the constructor does not take; make "
+                "it a keyword-only argument of __init__ (after a *) or drop it from the variant."
+            )
+        _require_declared(known[name], value, f"variant {variant!r}")
+
+
+def _require_declared(parameter: Parameter, value: object, where: str) -> None:
+    try:
+        parameter.check(value)
+    except BadInput as error:
+        raise Fault(
+            f"{where} sets {parameter.name}={value!r}, which the constructor's annotation does "
+            f"not allow ({parameter.name} is {parameter.allowed}); correct the one or the other."
+        ) from error
 
 
 def check_fit(subject: Subject) -> str:

@@ -8,7 +8,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from fpbench.conformance import evidence, inputs, memory, outputs, secrecy, state
+from fpbench.compute.isolation import isolated
+from fpbench.conformance import evidence, globalstate, inputs, memory, outputs, secrecy, state
 from fpbench.conformance.result import CheckResult, Fault, NotRun
 from fpbench.conformance.subject import Subject, TookTooLong, limited
 from fpbench.method import Method, MethodDeclined
@@ -54,6 +55,7 @@ CHECKS = (
     Check("no-pickle", state.check_no_pickle),
     Check("cancellation", inputs.check_cancellation),
     Check("seed", state.check_seed, thorough=True),
+    Check("global-state", globalstate.check_global_state, thorough=True),
     Check("reference", secrecy.check_reference, thorough=True),
     Check("tiny", inputs.check_tiny, thorough=True),
     Check("odd-size", inputs.check_odd_size, thorough=True),
@@ -66,7 +68,10 @@ CHECKS = (
 
 
 def _subject(cls: type[Method], variant: str | None, params: Mapping[str, Any] | None) -> Subject:
-    return Subject(cls, variant or cls.card.default_variant, dict(params or {}))
+    variant = variant or cls.card.default_variant
+    if variant not in cls.card.variants:
+        raise KeyError(f"{cls.card.name} has no variant {variant!r}")
+    return Subject(cls.variant_class(variant), variant, dict(params or {}))
 
 
 def run_check(check: Check, subject: Subject, limit_s: float = LIMIT_S) -> CheckResult:
@@ -77,7 +82,8 @@ def run_check(check: Check, subject: Subject, limit_s: float = LIMIT_S) -> Check
         return CheckResult(check.name, status, message, time.process_time() - started)
 
     try:
-        with limited(limit_s):
+        # Whatever a check leaves behind is no matter of the next.
+        with limited(limit_s), isolated():
             return result("passed", check.run(subject))
     except NotRun as reason:
         return result("skipped", str(reason))
@@ -89,6 +95,12 @@ def run_check(check: Check, subject: Subject, limit_s: float = LIMIT_S) -> Check
         return result(
             "failed",
             f"no answer within {limit_s:.0f} s; make budget smoke shorter, and let every loop end.",
+        )
+    except SystemExit as end:
+        return result(
+            "failed",
+            f"the method ends the process by sys.exit({end.code!r}) where an answer is due "
+            f"({check.summary}) Raise an exception that says what is wrong, or MethodDeclined.",
         )
     # A plugin can raise anything; here it means that the method, not the check, went wrong.
     except Exception as error:
@@ -129,8 +141,6 @@ def check_method(
         KeyError: If the card has no such variant.
     """
     subject = _subject(cls, variant, params)
-    if subject.variant not in cls.card.variants:
-        raise KeyError(f"{cls.card.name} has no variant {subject.variant!r}")
     results = []
     for check in CHECKS:
         if check.thorough and not thorough:

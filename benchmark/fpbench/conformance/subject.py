@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from fpbench.compute.isolation import Change, isolated
 from fpbench.conformance.planted import PlantedSets, planted_sets
 from fpbench.conformance.result import Fault, NotRun
 from fpbench.images import ImageSet
@@ -68,12 +69,14 @@ class Subject:
         variant: Name of a variant of its card.
         params: Constructor arguments on top of the variant's.
         returned: What the latest call of fit returned.
+        changed: Global state that the latest fit left changed; it is put back.
     """
 
     cls: type[Method]
     variant: str
     params: Mapping[str, Any] = field(default_factory=dict)
     returned: object = None
+    changed: list[Change] = field(default_factory=list)
 
     @property
     def name(self) -> str:
@@ -88,7 +91,7 @@ class Subject:
 
     def build(self) -> Method:
         """An unfitted method."""
-        return self.cls(**{**self.cls.card.variants[self.variant].params, **self.params})
+        return self.cls.make(self.variant, self.params)
 
     def fit(
         self,
@@ -106,15 +109,17 @@ class Subject:
         context = FitContext(seed=seed, budget=budget)
         if progress is not None:
             context = FitContext(seed=seed, budget=budget, progress=progress)
-        method = self.build() if method is None else method
         # Whoever uses the global generators instead of the context's seed gets another answer.
         scramble()
-        self.returned = method.fit(
-            sets.train if train is None else train,
-            reference=sets.reference,
-            validation=sets.validation if validation is None else validation,
-            context=context,
-        )
+        with isolated() as isolation:
+            method = self.build() if method is None else method
+            self.returned = method.fit(
+                sets.train if train is None else train,
+                reference=sets.reference,
+                validation=sets.validation if validation is None else validation,
+                context=context,
+            )
+        self.changed = isolation.changes()
         return method
 
     @cached_property
@@ -125,7 +130,7 @@ class Subject:
             return None, NotRun(f"the method declines: {declined}")
         # Whatever a plugin raises is the finding of the check `fit`; a fit that never ends is kept,
         # too, or every check would wait for it.
-        except (Exception, TookTooLong) as error:
+        except (Exception, SystemExit, TookTooLong) as error:
             return None, error
 
     def first_fit(self) -> Method:

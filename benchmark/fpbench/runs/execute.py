@@ -13,6 +13,7 @@ from pathlib import Path
 
 from fpbench import registry
 from fpbench.compute.device import device_name, peak_memory_bytes, pick_device, seed_everything
+from fpbench.compute.isolation import isolated
 from fpbench.compute.threads import limited_threads
 from fpbench.datasets.load import GMDataset, load
 from fpbench.errors import BadInput
@@ -87,7 +88,8 @@ def execute(
     """
     chosen = options or JobOptions()
     threads = nullcontext() if chosen.threads is None else limited_threads(chosen.threads)
-    with threads:
+    # A plugin that changes a default of torch or the working directory changes it for itself.
+    with threads, isolated():
         return _Attempt.begin(job, chosen, progress).run(store)
 
 
