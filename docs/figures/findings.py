@@ -16,15 +16,15 @@ import numpy as np
 from matplotlib.axes import Axes
 from scipy.stats import spearmanr
 
-from fpbench.leaderboard.across import across_datasets
-from fpbench.leaderboard.boards import Board
-from fpbench.leaderboard.build import read_leaderboards
-from fpbench.leaderboard.columns import score_text
-from fpbench.leaderboard.judged import read_confusion
-from fpbench.leaderboard.published import Published
-from fpbench.leaderboard.rows import Row, Section
-from fpbench.leaderboard.structure import aligned, design_of, read_structure
-from fpbench.leaderboard.transfers import COLUMNS, TransferEntry, transfer_tables
+from fpbench.leaderboard.ranking.across import across_datasets
+from fpbench.leaderboard.ranking.boards import Board
+from fpbench.leaderboard.output.build import read_leaderboards
+from fpbench.leaderboard.view.columns import score_text
+from fpbench.leaderboard.ranking.judged import read_confusion
+from fpbench.leaderboard.archive.published import Published
+from fpbench.leaderboard.ranking.rows import Row, Section
+from fpbench.leaderboard.ranking.structure import aligned, design_of, read_structure
+from fpbench.leaderboard.view.transfers import COLUMNS, TransferEntry, transfer_tables
 from fpbench.metrics.ranking import friedman
 from fpbench.metrics.score import Score
 from fpbench.plots.figure import written_figure

@@ -19,7 +19,7 @@ from fpbench.runs.scoring import real_column
 from fpbench import registry
 from fpbench.datasets.load import load
 from fpbench.images import ImageSet
-from fpbench.leaderboard.columns import score_text
+from fpbench.leaderboard.view.columns import score_text
 from fpbench.method import FitContext
 from fpbench.metrics.attribution import accuracy_score
 

@@ -59,7 +59,7 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
 
 def _records(folder: Path, runs: list[Path], *, spread: bool) -> Path:
     """500 records: variants on one dataset, or seeds on four datasets."""
-    from fpbench.leaderboard.claims import spec_of
+    from fpbench.leaderboard.archive.claims import spec_of
     from fpbench.runs.record import Record
 
     made = _made()
@@ -179,7 +179,7 @@ UNTIL_ALL_STAND = """
 
 
 def test_sorting_500_rows_in_chromium(one_dataset: Path, tmp_path: Path, benchmark: Any) -> None:
-    from fpbench.leaderboard.site.write import write_site
+    from fpbench.leaderboard.output.site.write import write_site
 
     chromium = _load("chromium")
     if chromium.missing():

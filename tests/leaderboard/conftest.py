@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from fpbench.leaderboard.claims import protocol_of, spec_of
-from fpbench.leaderboard.layout import record_path, write_text
-from fpbench.leaderboard.methodcard import PublishedCard, card_text
+from fpbench.leaderboard.archive.claims import protocol_of, spec_of
+from fpbench.leaderboard.archive.layout import record_path, write_text
+from fpbench.leaderboard.archive.methodcard import PublishedCard, card_text
 from fpbench.runs.artifacts import Evidence, write_evidence
 from fpbench.runs.job import SCORING_VERSION
 from fpbench.runs.record import (

@@ -11,8 +11,8 @@ import yaml
 from markdown_it import MarkdownIt
 from scipy import stats
 
-from fpbench.leaderboard.build import build, make_files, read_leaderboards
-from fpbench.leaderboard.structure import design_of
+from fpbench.leaderboard.output.build import build, make_files, read_leaderboards
+from fpbench.leaderboard.ranking.structure import design_of
 from fpbench.registry import card_folders
 from fpbench.runs.record import DatasetEntry, SourceEntry
 

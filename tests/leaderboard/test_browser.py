@@ -40,7 +40,7 @@ def browser() -> Iterator[Any]:
 
 @pytest.fixture(scope="module")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    from fpbench.leaderboard.site.write import write_site
+    from fpbench.leaderboard.output.site.write import write_site
 
     made = _beside("conftest")
     folder = tmp_path_factory.mktemp("boards")
@@ -234,7 +234,7 @@ def choose(board: Any, selector: str, text: str) -> None:
 
 
 def test_comparing_two_rows_says_what_the_ranks_rest_on(board: Any, site: Path) -> None:
-    from fpbench.leaderboard.build import read_leaderboards
+    from fpbench.leaderboard.output.build import read_leaderboards
 
     (made,) = read_leaderboards(site.parent / "leaderboards").boards
     pairs, rows = made.sections[1].pairs, made.sections[1].rows

@@ -10,8 +10,8 @@ import pytest
 
 from fpbench.errors import BadInput
 from fpbench.leaderboard import schema
-from fpbench.leaderboard.build import build, read_leaderboards
-from fpbench.leaderboard.collect import collect
+from fpbench.leaderboard.output.build import build, read_leaderboards
+from fpbench.leaderboard.archive.collect import collect
 from fpbench.leaderboard.schema import load_record
 from fpbench.runs import record as record_module
 

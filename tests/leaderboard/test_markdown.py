@@ -5,8 +5,8 @@ from html.parser import HTMLParser
 import pytest
 from markdown_it import MarkdownIt
 
-from fpbench.leaderboard.layout import folder_name
-from fpbench.leaderboard.markdown import escape, link, plain, safe_url, table
+from fpbench.leaderboard.archive.layout import folder_name
+from fpbench.leaderboard.output.markdown import escape, link, plain, safe_url, table
 
 HOSTILE = [
     "<script>alert(1)</script>",

@@ -15,7 +15,7 @@ import pytest
 import yaml
 
 from fpbench.errors import BadInput
-from fpbench.leaderboard.publish import publish
+from fpbench.leaderboard.hub.publish import publish
 
 LOCAL_HUB = Path(__file__).parents[1] / "datasets" / "local_hub.py"
 
@@ -130,7 +130,7 @@ def test_a_space_needs_a_token_that_may_write(
 def test_errors_of_the_network_are_sentences() -> None:
     from huggingface_hub.utils import get_session
 
-    from fpbench.leaderboard.huberrors import hub_errors
+    from fpbench.leaderboard.hub.errors import hub_errors
 
     with (
         pytest.raises(BadInput, match="cannot be reached for the Space me/boards"),
@@ -165,8 +165,8 @@ def test_submission_as_a_pull_request(root: Path, make_run: Any, hub: Hub, tmp_p
         target = root / name
         target.parent.mkdir(parents=True, exist_ok=True)
         target.write_bytes(content)
-    from fpbench.leaderboard.build import build
-    from fpbench.leaderboard.check import check
+    from fpbench.leaderboard.output.build import build
+    from fpbench.leaderboard.audit.check import check
 
     build(root)
     assert check(root).problems == ()
@@ -207,7 +207,7 @@ def test_results_in_the_hubs_benchmark_format(root: Path, add: Any, tmp_path: Pa
 
 
 def test_task_is_that_of_the_datasets_own_eval_yaml() -> None:
-    from fpbench.leaderboard.hubresults import FRAMEWORK, TASK
+    from fpbench.leaderboard.hub.results import FRAMEWORK, TASK
 
     source = Path(__file__).parents[2] / "benchmark" / "fpbench" / "datasets" / "publish.py"
     text = source.read_text("utf-8")

@@ -12,8 +12,8 @@ from click.testing import CliRunner
 from PIL import Image
 
 from fpbench.cli.main import cli
-from fpbench.leaderboard.claims import protocol_of
-from fpbench.leaderboard.verify import verify
+from fpbench.leaderboard.archive.claims import protocol_of
+from fpbench.leaderboard.audit.verify import verify
 from fpbench.runs.artifacts import Evidence, read_evidence, write_evidence
 from fpbench.runs.record import Record
 from fpbench.runs.scoring import compute_scores, score_entries

@@ -12,8 +12,8 @@ from click.testing import CliRunner
 
 from fpbench.cli.main import cli
 from fpbench.errors import BadInput
-from fpbench.leaderboard.claims import recomputed, spec_of
-from fpbench.leaderboard.rescore import rescore
+from fpbench.leaderboard.archive.claims import recomputed, spec_of
+from fpbench.leaderboard.audit.rescore import rescore
 from fpbench.runs.job import SCORING_VERSION
 from fpbench.runs.record import Record, ScoreEntry
 from fpbench.runs.store import Store
@@ -102,7 +102,7 @@ def test_the_command_takes_folders_and_transfers(make_run: Any, tmp_path: Path) 
         record.model_dump()
         | {"protocol": record.protocol.model_copy(update={"scoring": 1}).model_dump()}
     )
-    from fpbench.leaderboard.transfers import transfer_spec
+    from fpbench.leaderboard.view.transfers import transfer_spec
 
     older = older.model_copy(update={"job": transfer_spec(older).key, "scores": {}})
     folder = path.parent.with_name(older.job)

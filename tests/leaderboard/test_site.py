@@ -12,9 +12,9 @@ import numpy as np
 import pytest
 
 from fpbench.errors import BadInput
-from fpbench.leaderboard.site.downloads import cell
-from fpbench.leaderboard.site.drawings import packed_pairs
-from fpbench.leaderboard.site.write import write_site
+from fpbench.leaderboard.output.site.downloads import cell
+from fpbench.leaderboard.output.site.drawings import packed_pairs
+from fpbench.leaderboard.output.site.write import write_site
 from fpbench.metrics.comparison import Comparisons
 
 PUBLISHED = Path(__file__).parents[2] / "leaderboards" / "published.yaml"
@@ -147,7 +147,7 @@ def test_dataset_page_tells_everything(site: Path) -> None:
 
 
 def test_packed_pairs_say_what_the_tests_found(root: Path, site: Path) -> None:
-    from fpbench.leaderboard.build import read_leaderboards
+    from fpbench.leaderboard.output.build import read_leaderboards
 
     board = next(b for b in read_leaderboards(root).boards if b.name == "gm-ffhq")
     section = next(s for s in board.sections if s.budget == "small")

@@ -12,10 +12,10 @@ import pytest
 from click.testing import CliRunner
 
 from fpbench.cli.main import cli
-from fpbench.leaderboard.build import build
-from fpbench.leaderboard.check import check
-from fpbench.leaderboard.site.write import write_site
-from fpbench.leaderboard.transfers import collect_transfers, transfer_path
+from fpbench.leaderboard.output.build import build
+from fpbench.leaderboard.audit.check import check
+from fpbench.leaderboard.output.site.write import write_site
+from fpbench.leaderboard.view.transfers import collect_transfers, transfer_path
 from fpbench.runs.transferrecord import read_transfer
 
 HALVES = (

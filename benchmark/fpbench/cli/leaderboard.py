@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import click
 
 if TYPE_CHECKING:
-    from fpbench.leaderboard.collect import Problem
+    from fpbench.leaderboard.archive.collect import Problem
 
 _root = click.option(
     "--root", type=click.Path(path_type=Path), default=Path("leaderboards"), show_default=True,
@@ -38,7 +38,7 @@ def _tell(problems: Iterable[Problem]) -> None:
 @_root
 def build_boards(root: Path) -> None:
     """Make the Markdown boards from all records; ends with 1 if a record could not be used."""
-    from fpbench.leaderboard.build import build
+    from fpbench.leaderboard.output.build import build
 
     files, problems = build(root)
     _tell(problems)
@@ -62,7 +62,7 @@ def check_boards(
     """Check records, boards and scores; ends with 1 if anything is wrong."""
     from fpbench.cli.progress import progress_bars
     from fpbench.compute.threads import thread_count
-    from fpbench.leaderboard.check import check
+    from fpbench.leaderboard.audit.check import check
 
     jobs = thread_count() if jobs is None else jobs
     with progress_bars("leaderboard check") as progress:
@@ -96,7 +96,7 @@ _since = click.option(
 @_since
 def list_packages(root: Path, since: str | None) -> None:
     """Print the packages whose methods have records, as NAME==VERSION."""
-    from fpbench.leaderboard.check import changed_entries, packages_of
+    from fpbench.leaderboard.audit.check import changed_entries, packages_of
 
     for package in packages_of(changed_entries(root, since)):
         click.echo(package)
@@ -107,7 +107,7 @@ def list_packages(root: Path, since: str | None) -> None:
 @_since
 def list_methods(root: Path, since: str | None) -> None:
     """Print the methods that have records, as NAME:VARIANT, one a line."""
-    from fpbench.leaderboard.check import changed_entries, methods_of
+    from fpbench.leaderboard.audit.check import changed_entries, methods_of
 
     for method in methods_of(changed_entries(root, since)):
         click.echo(method)
@@ -119,7 +119,7 @@ def list_methods(root: Path, since: str | None) -> None:
 @_records_url
 def make_site(root: Path, out: Path, records_url: str) -> None:
     """Make the static site: open index.html in it, or put the folder on any server."""
-    from fpbench.leaderboard.site.write import write_site
+    from fpbench.leaderboard.output.site.write import write_site
 
     pages, problems = write_site(root, out, records_url=records_url)
     _tell(problems)
@@ -137,7 +137,7 @@ def make_site(root: Path, out: Path, records_url: str) -> None:
 @_records_url
 def publish_site(root: Path, target: str, mapping: tuple[str, ...], records_url: str) -> None:
     """Publish the site with downloads, and results in the Hub's benchmark format."""
-    from fpbench.leaderboard.publish import publish
+    from fpbench.leaderboard.hub.publish import publish
 
     address, problems = publish(root, target, mapping, records_url=records_url)
     _tell(problems)

@@ -16,8 +16,8 @@ def rescore(runs: tuple[Path, ...]) -> None:
     version of the rules, so each run's folder is replaced by that of its new job.
     """
     from fpbench.cli.progress import progress_bars
-    from fpbench.leaderboard.rescore import rescore as rescore_run
-    from fpbench.leaderboard.submit import find_records
+    from fpbench.leaderboard.audit.rescore import rescore as rescore_run
+    from fpbench.leaderboard.audit.submit import find_records
 
     paths = find_records(runs)
     moved = []

@@ -25,7 +25,7 @@ def submit(
     """
     from fpbench.cli.progress import progress_bars
     from fpbench.errors import BadInput
-    from fpbench.leaderboard.submit import find_records, open_pull_request, prepare, write
+    from fpbench.leaderboard.audit.submit import find_records, open_pull_request, prepare, write
 
     if root.exists() and not root.is_dir():
         raise BadInput(f"{root} is a file; name the leaderboards' folder with --root.")

@@ -38,7 +38,7 @@ def verify(
     on a mismatch.
     """
     from fpbench.cli.progress import progress_bars
-    from fpbench.leaderboard.verify import verify as verify_record
+    from fpbench.leaderboard.audit.verify import verify as verify_record
 
     found = []
     for path in records:

@@ -1,0 +1,1 @@
+"""Submitting, checking, verifying and rescoring records."""

@@ -1,0 +1,1 @@
+"""Boards and results on the Hugging Face Hub."""

@@ -1,0 +1,1 @@
+"""From records to rows and boards: seeds combined, rows compared and ranked."""

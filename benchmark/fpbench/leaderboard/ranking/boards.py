@@ -1,0 +1,275 @@
+"""From records to boards: one board a dataset, in sections of rows that compare."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from fpbench.errors import BadInput
+from fpbench.leaderboard.archive.collect import Collection, Entry, Problem
+from fpbench.leaderboard.archive.layout import folder_name
+from fpbench.leaderboard.archive.methodcard import PublishedCard
+from fpbench.leaderboard.ranking.judged import Control, read_control
+from fpbench.leaderboard.ranking.rows import (
+    ONE_RUN,
+    Row,
+    Section,
+    configuration,
+    current,
+    grouped,
+    make_row,
+)
+from fpbench.metrics.comparison import Comparisons, compare_rows
+from fpbench.metrics.ranking import rank_ranges
+from fpbench.metrics.statistics import holm
+from fpbench.runs.record import Record, SourceEntry
+
+BUDGETS = ("full", "small", "smoke")
+"""In the order of a board: the most telling first."""
+
+
+@dataclass(frozen=True)
+class DatasetEntry:
+    """A dataset as a record states it.
+
+    Attributes:
+        name: Its name.
+        revision: Its revision.
+        content_hash: Hash of its content.
+        image_size: Height and width in pixels.
+        reference: Reference images.
+        sources: Its sources, in the order of labels.
+        shortcut: Accuracy of the audit's metadata probe, or None.
+    """
+
+    name: str
+    revision: str
+    content_hash: str
+    image_size: tuple[int, int]
+    reference: int
+    sources: tuple[SourceEntry, ...]
+    shortcut: float | None
+
+    @classmethod
+    def of(cls, record: Record) -> DatasetEntry:
+        """The dataset tested on."""
+        side, images = record.job.test, record.test
+        return cls(
+            side.name,
+            side.revision,
+            side.content_hash,
+            images.image_size,
+            images.reference or 0,
+            tuple(images.sources),
+            images.shortcut,
+        )
+
+
+@dataclass(frozen=True)
+class Board:
+    """All that is known of one revision of one dataset.
+
+    Attributes:
+        name: Name of the dataset.
+        folder: What its files are called.
+        dataset: The dataset as its newest record states it.
+        sections: Rows that compare with each other.
+        declined: Newest record of each configuration that was declined and never finished.
+        controls: Records of null controls, which must land at chance.
+        older: Revisions whose records are no longer shown, with their number.
+    """
+
+    name: str
+    folder: str
+    dataset: DatasetEntry
+    sections: tuple[Section, ...]
+    declined: tuple[Entry, ...] = ()
+    controls: tuple[Control, ...] = ()
+    older: tuple[tuple[str, int], ...] = ()
+
+    @property
+    def shortcut(self) -> float | None:
+        """Balanced accuracy of the dataset's shortcut probe, where it was audited."""
+        return self.dataset.shortcut
+
+    @property
+    def shortcut_beats_chance(self) -> bool:
+        """Whether the probe is above chance by more than test images vary (95 %, binomial)."""
+        if self.shortcut is None:
+            return False
+        images = sum(s.test or 0 for s in self.dataset.sources if s.family != "Real")
+        deviation = math.sqrt(self.chance * (1 - self.chance) / max(1, images))
+        return self.shortcut > self.chance + 1.96 * deviation
+
+    @property
+    def chance_with_real(self) -> float:
+        """What guessing scores among all sources, Real included."""
+        return 1 / max(1, len(self.dataset.sources))
+
+    @property
+    def chance(self) -> float:
+        """What guessing scores among generators."""
+        generators = [s for s in self.dataset.sources if s.family != "Real"]
+        return 1 / max(1, len(generators))
+
+
+def make_boards(collection: Collection) -> tuple[list[Board], list[Problem]]:
+    """Boards of all datasets, by name, and the problems met on the way."""
+    problems: list[Problem] = []
+    boards = []
+    by_dataset = grouped(collection.entries, lambda e: e.record.job.test.name)
+    for name in sorted(by_dataset):
+        boards.append(_board(name, by_dataset[name], collection.cards, problems))
+    return boards, problems
+
+
+def _board(
+    name: str,
+    entries: Sequence[Entry],
+    cards: Mapping[str, PublishedCard],
+    problems: list[Problem],
+) -> Board:
+    ordered = sorted(entries, key=lambda e: (e.record.created, e.record.key))
+    newest = ordered[-1].record
+    shown = [e for e in entries if e.record.job.test.content_hash == newest.job.test.content_hash]
+    past = [e for e in entries if e.record.job.test.content_hash != newest.job.test.content_hash]
+    older = grouped(past, lambda e: e.record.job.test.revision)
+    runs = [e for e in shown if e.record.job.control == "none"]
+    done = [e for e in runs if e.record.status == "done"]
+    sections = []
+    kinds = grouped(done, _kind)
+    for kind in sorted(kinds, key=lambda k: (BUDGETS.index(k[0]), k[1] or 0, -k[2])):
+        section = _section(kind, current(kinds[kind]), cards, problems)
+        if section.rows:
+            sections.append(section)
+    return Board(
+        name=name,
+        folder=folder_name(name),
+        dataset=_dataset(shown, newest),
+        sections=tuple(sections),
+        declined=tuple(_declined(runs)),
+        controls=_controls(shown, problems),
+        older=tuple((revision, len(older[revision])) for revision in sorted(older)),
+    )
+
+
+def _controls(shown: Iterable[Entry], problems: list[Problem]) -> tuple[Control, ...]:
+    """Null controls in the order of their configurations, p-values corrected by Holm."""
+    found = []
+    for entry in sorted(shown, key=lambda e: (configuration(e), e.record.job.seed, e.link)):
+        if entry.record.job.control == "none" or entry.record.status != "done":
+            continue
+        try:
+            found.append(read_control(entry))
+        except BadInput as error:
+            problems.append(Problem(entry.link, str(error).removeprefix(f"{entry.link}: ")))
+    corrected = holm([control.p_value for control in found])
+    return tuple(
+        replace(control, p_value=float(p)) for control, p in zip(found, corrected, strict=True)
+    )
+
+
+def _kind(entry: Entry) -> tuple[str, int | None, int]:
+    job = entry.record.job
+    return job.budget, job.folds, job.scoring
+
+
+def _dataset(shown: Iterable[Entry], newest: Record) -> DatasetEntry:
+    """The newest description, with the newest audit that any record knows of."""
+    audited = [e for e in shown if e.record.test.shortcut is not None]
+    found = DatasetEntry.of(newest)
+    if found.shortcut is not None or not audited:
+        return found
+    last = max(audited, key=lambda e: (e.record.created, e.record.key))
+    return replace(found, shortcut=last.record.test.shortcut)
+
+
+def _declined(runs: Sequence[Entry]) -> list[Entry]:
+    """Of each configuration and budget that never finished, the newest refusal."""
+
+    def what(entry: Entry) -> tuple[tuple[str, str, str], str]:
+        return configuration(entry), entry.record.job.budget
+
+    finished = {what(e) for e in runs if e.record.status == "done"}
+    refused = grouped((e for e in runs if e.record.status == "declined"), what)
+    return [
+        max(refused[key], key=lambda e: (e.record.created, e.record.key))
+        for key in sorted(refused)
+        if key not in finished
+    ]
+
+
+def _section(
+    kind: tuple[str, int | None, int],
+    entries: Sequence[Entry],
+    cards: Mapping[str, PublishedCard],
+    problems: list[Problem],
+) -> Section:
+    budget, folds, scoring = kind
+    made = (
+        make_row(members, problems, _deterministic(members[0], cards))
+        for members in grouped(entries, configuration).values()
+    )
+    rows = _same_images([row for row in made if row is not None], problems)
+    rows.sort(key=_position)
+    rows, pairs, paired = _ranked(rows)
+    return Section(budget, folds, scoring, tuple(rows), pairs, paired)
+
+
+def _deterministic(entry: Entry, cards: Mapping[str, PublishedCard]) -> bool:
+    """Whether a configuration's card says that all seeds agree; of the plain variant it does."""
+    job = entry.record.job
+    card = cards.get(job.method)
+    return card is not None and job.variant in card.deterministic and not job.params
+
+
+def _position(row: Row) -> tuple[bool, float, str]:
+    return row.value is None, -(row.value or 0.0), row.label
+
+
+def _same_images(rows: Sequence[Row], problems: list[Problem]) -> list[Row]:
+    """Take predictions from rows that judged other images than most rows did."""
+    kinds = grouped(
+        (row for row in rows if row.judged is not None),
+        lambda row: row.judged.images if row.judged is not None else None,
+    )
+    if len(kinds) < 2:
+        return list(rows)
+    usual = max(kinds.values(), key=len)
+    kept = {id(row) for row in usual}
+    checked = []
+    for row in rows:
+        if row.judged is None or id(row) in kept:
+            checked.append(row)
+            continue
+        problems.append(
+            Problem(row.entries[0].link, "judged other test images than the rows it stands with.")
+        )
+        checked.append(replace(row, judged=None, unranked="judged other images"))
+    return checked
+
+
+def _ranked(rows: Sequence[Row]) -> tuple[list[Row], Comparisons | None, tuple[int, ...]]:
+    """Rows with the ranks that they may have, their comparisons, and which rows those are of.
+
+    A row of one run is compared as that run and counts for the others' ranks, but has none itself.
+    """
+    ranked = [
+        replace(row, judged=None, unranked=row.unranked or "no accuracy")
+        if row.value is None
+        else row
+        for row in rows
+    ]
+    compared = [(i, row.judged) for i, row in enumerate(ranked) if row.judged is not None]
+    if not compared:
+        return ranked, None, ()
+    first = compared[0][1]
+    pairs = compare_rows([judged.summary for _, judged in compared], first.labels, first.folds)
+    ranges = rank_ranges(pairs.difference, pairs.corrected)
+    for (i, judged), rank in zip(compared, ranges, strict=True):
+        alone = judged.summary.one_run
+        ranked[i] = replace(
+            ranked[i], rank=None if alone else rank, unranked=ONE_RUN if alone else None
+        )
+    return ranked, pairs, tuple(i for i, _ in compared)

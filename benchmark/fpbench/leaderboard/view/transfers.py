@@ -1,0 +1,171 @@
+"""Transfer records as tables of the transfer board."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from fpbench.leaderboard.archive.collect import Entry
+from fpbench.leaderboard.output.markdown import escape, table
+from fpbench.leaderboard.view import columns as c
+from fpbench.metrics.runs import combine
+from fpbench.metrics.score import Score
+from fpbench.runs.protocols.transfer import TransferFacts
+from fpbench.runs.record import Record
+from fpbench.scores.attribution import AUC_REAL
+from fpbench.scores.transfer import DISJOINT, FAMILY, SHARED_MASKED, SHARED_UNMASKED
+
+COLUMNS = (SHARED_MASKED, SHARED_UNMASKED, FAMILY, DISJOINT, AUC_REAL)
+"""Scores on the transfer board, the first one decides the order."""
+
+_SIZE_RULES = {"same": "", "native": ", each at its own size", "nearest": ", the smaller enlarged"}
+"""What the heading says of the rule for sizes, which sets tables of one pair apart."""
+
+
+def _facts(record: Record) -> TransferFacts:
+    return TransferFacts.model_validate(record.setup.facts)
+
+
+def _group(record: Record) -> tuple[str, ...]:
+    """Records of one table: the same data, budget and rules."""
+    job = record.job
+    return (
+        job.train.title,
+        job.test.title,
+        job.train.content_hash,
+        job.test.content_hash,
+        job.budget,
+        str(job.settings["reference"]),
+        _facts(record).size_rule,
+        str(job.scoring),
+    )
+
+
+def _mean(runs: Sequence[Mapping[str, Score]], key: str) -> Score | None:
+    """A score over seeds, or None if a run has none."""
+    scores = [run.get(key) for run in runs]
+    known = [score for score in scores if score is not None and score.value is not None]
+    if not known or len(known) < len(scores):
+        return None
+    return combine([known], lower=0.0, upper=1.0)
+
+
+@dataclass(frozen=True)
+class TransferRow:
+    """One configuration of a method in a table.
+
+    Attributes:
+        label: Method, variant and parameters.
+        scores: One for each of `COLUMNS`, means over seeds; empty if it declined.
+        reason: Why it declined, or "".
+        records: Seed and link of each record.
+    """
+
+    label: str
+    scores: tuple[Score | None, ...]
+    reason: str
+    records: tuple[tuple[int, str], ...]
+
+
+@dataclass(frozen=True)
+class TransferTable:
+    """Records of one pair of datasets, budget and set of rules.
+
+    Attributes:
+        title: Heading, as plain text.
+        about: A few sentences, as plain text.
+        chance: Chance of each of `COLUMNS`, or None.
+        rows: In the order of the first column, those without a score last.
+    """
+
+    title: str
+    about: str
+    chance: tuple[float | None, ...]
+    rows: tuple[TransferRow, ...]
+
+
+def transfer_tables(entries: Iterable[Entry]) -> list[TransferTable]:
+    """One table for each pair of datasets, budget and set of rules, by their names."""
+    groups: dict[tuple[str, ...], dict[str, list[Entry]]] = {}
+    for entry in sorted(entries, key=lambda e: (e.record.job.seed, e.link)):
+        rows = groups.setdefault(_group(entry.record), {})
+        rows.setdefault(entry.record.job.label, []).append(entry)
+    return [_table(groups[group]) for group in sorted(groups)]
+
+
+def _table(rows: dict[str, list[Entry]]) -> TransferTable:
+    first = next(iter(rows.values()))[0].record
+    job, facts = first.job, _facts(first)
+    cap = (
+        f"Naming the model cannot exceed {facts.cap:.3f} on all tested models."
+        if facts.cap
+        else "No tested model was trained on, so none can be named."
+    )
+    whose = "trained on" if job.settings["reference"] == "source" else "tested on"
+    about = (
+        f"Revisions {job.train.revision} and {job.test.revision}. Models in both: "
+        f"{', '.join(facts.shared_architectures) or 'none'}. Tested only: "
+        f"{', '.join(facts.new_architectures) or 'none'}. Reference images of the dataset "
+        f"{whose}. {cap}{_sizes(first)}"
+    )
+    chance: tuple[float | None, ...] = (None,) * len(COLUMNS)
+    found: list[TransferRow] = []
+    for label, entries in rows.items():
+        done = [entry.record for entry in entries if entry.record.status == "done"]
+        records = tuple((entry.record.job.seed, entry.link) for entry in entries)
+        if not done:
+            found.append(TransferRow(label, (), entries[0].record.reason or "", records))
+            continue
+        runs = [record.score_values for record in done]
+        scores = tuple(_mean(runs, column.key) for column in COLUMNS)
+        found.append(TransferRow(label, scores, "", records))
+        levels = (done[0].scores.get(column.key) for column in COLUMNS)
+        chance = tuple(None if level is None else level.chance for level in levels)
+    return TransferTable(
+        f"{job.train.title} to {job.test.title}, budget {job.budget}{_SIZE_RULES[facts.size_rule]}",
+        about,
+        chance,
+        tuple(sorted(found, key=_order)),
+    )
+
+
+def _order(row: TransferRow) -> tuple[float, ...]:
+    """Best first, by each column in turn; what declined comes last."""
+    if not row.scores:
+        return (1.0,) * len(COLUMNS)
+    values = (score.value if score is not None else None for score in row.scores)
+    return tuple(0.5 if value is None else -value for value in values)
+
+
+def level_text(chance: float | None) -> str:
+    """A chance level, or a dash."""
+    return "–" if chance is None else f"{chance:.3f}"
+
+
+def transfer_markdown(entries: Iterable[Entry]) -> list[str]:
+    """The tables as lines of Markdown."""
+    lines: list[str] = []
+    for found in transfer_tables(entries):
+        lines += [f"## {escape(found.title)}", "", escape(found.about), ""]
+        body = [["*chance*", *map(level_text, found.chance), "–"]]
+        for row in found.rows:
+            links = " ".join(f"[{seed}]({link})" for seed, link in row.records)
+            empty = ["–"] * (len(COLUMNS) - 1)
+            cells = [c.score_text(score) for score in row.scores]
+            body.append(
+                [f"**{escape(row.label)}**", *(cells or [escape(row.reason), *empty]), links]
+            )
+        headings = ["method", *(column.heading for column in COLUMNS), "records by seed"]
+        lines += table(headings, body)
+    return lines
+
+
+def _sizes(record: Record) -> str:
+    if _facts(record).size_rule == "same":
+        return ""
+    height, width = record.trained.image_size
+    other = "x".join(map(str, record.test.image_size))
+    text = f" Trained at {height}x{width}, tested at {other}"
+    if _facts(record).size_rule == "nearest":
+        text += ", the smaller enlarged by nearest neighbour, so scores are confounded"
+    return text + "."
