@@ -170,7 +170,7 @@ def _shortcut(board: Board, groups: Sequence[c.Group]) -> tuple[str, ...]:
 
 
 def board_data(board: Board, pictures: dict[str, Path]) -> dict[str, Any]:
-    """What the page's script needs: labels, values, paired tests, matrices and pictures.
+    """What the page's script needs: labels, values, comparisons, matrices and pictures.
 
     Args:
         board: The board.
