@@ -19,7 +19,7 @@ from scipy.stats import spearmanr
 from fpbench.leaderboard.ranking.across import across_datasets
 from fpbench.leaderboard.ranking.boards import Board
 from fpbench.leaderboard.output.build import read_leaderboards
-from fpbench.leaderboard.view.columns import score_text
+from fpbench.leaderboard.view.columns import rank_text, score_text
 from fpbench.leaderboard.ranking.judged import read_confusion
 from fpbench.leaderboard.archive.published import Published
 from fpbench.leaderboard.ranking.rows import Row, Section
@@ -115,7 +115,7 @@ def draw_accuracy(boards: Sequence[Board]) -> None:
                     axes.plot(probe.value, place, "|", color="tab:orange", markersize=9)
                 values = [f"{value:.3f}" for value in single_values(row)]
                 click.echo(
-                    f"{board.name:12s} {row.label:28s} rank {row.rank} accuracy "
+                    f"{board.name:12s} {row.label:28s} rank {rank_text(row)}, accuracy "
                     f"{score_text(score)}, seeds {' '.join(values)}"
                 )
             axes.axvline(board.chance, color="black", linestyle=":", linewidth=1)
@@ -170,9 +170,9 @@ def draw_folds(board: Board) -> None:
             axes.plot(values, [place] * len(values), "|", color="grey", markersize=12)
             draw_score(axes, place, score)
             click.echo(
-                f"{board.name}, {len(values)} folds: {row.label:20s} rank {row.rank} accuracy "
-                f"{score_text(score)}, deviation of folds {np.std(values, ddof=1):.3f}, AUC "
-                f"{score_text(auc)}"
+                f"{board.name}, {len(values)} folds: {row.label:20s} rank {rank_text(row)}, "
+                f"accuracy {score_text(score)}, deviation of folds {np.std(values, ddof=1):.3f}, "
+                f"AUC {score_text(auc)}"
             )
         axes.axvline(board.chance, color="black", linestyle=":", linewidth=1)
         axes.set_yticks(range(len(section.rows)), [row.label for row in section.rows])
@@ -350,7 +350,7 @@ def draw_sources(boards: Sequence[Board]) -> None:
 
 
 def tell_pairs(boards: Sequence[Board]) -> None:
-    """Differences on the same images, with corrected p-values.
+    """Differences on the same images, with intervals of each alone and p-values.
 
     Of variants of one method, and of the two that read deviations from real images.
     """
@@ -367,7 +367,8 @@ def tell_pairs(boards: Sequence[Board]) -> None:
                     click.echo(
                         f"{board.name}, {section.title.lower()}: {one.label} − {other.label} = "
                         f"{pairs.difference[a, b]:+.3f} ± {pairs.halfwidth[a, b]:.3f}, "
-                        f"p {pairs.corrected[a, b]:.3f} (Holm)"
+                        f"p {pairs.p_value[a, b]:.2g}, after Holm {pairs.corrected[a, b]:.2g}"
+                        f"{' (of this run)' if pairs.one_run[a, b] else ''}"
                     )
 
 

@@ -88,7 +88,7 @@ def average_rank_sentence(comparison: Across) -> str:
         f"datasets (Iman and Davenport's F) has p {p if p.startswith('<') else f'= {p}'}. By "
         "Nemenyi's critical difference two are told apart at 5 % by "
         f"{test.critical_difference:.2f} ranks: {found}.{others}{again} Few datasets tell few "
-        "configurations apart; the paired tests over images on each board tell more."
+        "configurations apart; the comparisons on each board tell more."
     )
 
 

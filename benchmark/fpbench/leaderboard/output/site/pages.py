@@ -39,7 +39,7 @@ def dataset_page(board: Board) -> str:
 
 
 def board_data(board: Board, pictures: dict[str, Path]) -> dict[str, Any]:
-    """What the page's script needs: labels, values, paired tests, matrices and pictures.
+    """What the page's script needs: labels, values, comparisons, matrices and pictures.
 
     Args:
         board: The board.

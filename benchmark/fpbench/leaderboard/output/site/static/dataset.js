@@ -89,7 +89,7 @@
       if (a === b) return "Choose two different rows.";
       var found = pairOf(section, a, b);
       if (!found || one_.value === null || other.value === null) {
-        return "These rows have no predictions of the same images, so no paired test can be made.";
+        return "These rows have no predictions of the same images, so they cannot be compared.";
       }
       var gap = one_.value - other.value;
       var ends = [gap - found.halfwidth, gap + found.halfwidth];
