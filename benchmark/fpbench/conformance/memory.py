@@ -61,13 +61,12 @@ def check_memory(subject: Subject) -> str:
         ImageSet(np.resize(pixels, (count, *pixels.shape[1:]))).unlabelled()
         for count in (FEW, MANY)
     )
-    members = [name for name in ("embed", "predict_proba") if subject.cls.implements(name)]
     # Vectors of the size of a fingerprint may be held for all images, in a few forms at once; a
     # copy of the images in bytes is no fault, one in floating point is.
     vector = subject.known_answers()["embed"].nbytes / len(test)
     allowed = (4 * vector + 3 * pixels[0].nbytes) * (MANY - FEW)
     told = []
-    for member in members:
+    for member in subject.judging:
         ask = getattr(fitted, member)
         started = time.perf_counter()
         ask(few)  # also whatever is set up once

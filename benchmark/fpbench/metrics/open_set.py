@@ -249,12 +249,12 @@ def open_set_scores(
             draws[key].append(_measured(measure, u, images, weights, chosen))
     for key, (u, chosen, measure, chance) in wanted.items():
         value = float(_measured(measure, u, images, base, chosen)[0])
-        low, high = percentile_interval(np.concatenate(draws[key]))
+        low, high = percentile_interval(np.clip(np.concatenate(draws[key]), 0, 1))
         part = OpenImages(images.sources[chosen], images.unknown[chosen])
         if value >= 1 - _ROUNDING:
-            low = max(0.0, 1 - part.unseen)
+            value, low = 1.0, max(0.0, 1 - part.unseen)
         if value <= _ROUNDING:
-            high = min(1.0, part.unseen)
+            value, high = 0.0, min(1.0, part.unseen)
         found[key] = Score(value, min(low, value), max(high, value), int(chosen.sum()), chance)
     return found
 

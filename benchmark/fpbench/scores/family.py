@@ -55,6 +55,11 @@ class ScoreFamily(ABC):
         """
         return Gathered()
 
+    @property
+    def keeps(self) -> bool:
+        """Whether its scores need more than the probabilities."""
+        return type(self).gather is not ScoreFamily.gather
+
     @abstractmethod
     def score(
         self, evidence: Evidence, labels: Labels, settings: ScoringSettings

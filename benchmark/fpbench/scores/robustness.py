@@ -22,6 +22,8 @@ shape (S, N, K) for S strengths; in evidence as `pack` writes them."""
 BITS = 11
 """Bits of a stored probability."""
 
+_ROUNDING = 1e-9  # of sums of weights
+
 ROBUSTNESS = Table(
     "robustness",
     "Robustness",
@@ -118,7 +120,8 @@ def _scores(
     areas = real is not None and int((~generated).sum()) >= 2
     drawn: list[Floats] = []
     for counts in multiplicities(y, np.random.default_rng(seed)):
-        accuracies = right @ (counts[generated] * weights[:, None])
+        # No matrix product, whose last digits hang on the number of threads.
+        accuracies = np.einsum("sn,nr->sr", right, counts[generated] * weights[:, None])
         rows = [accuracies]
         if areas:
             rows.append(_areas(perturbed[:, :, real], generated, counts))
@@ -177,11 +180,11 @@ def by_perturbation(values: Floats) -> Floats:
 
 def _score(value: float, draws: Floats, n: int, chance: float, limit: float) -> Score:
     """A score with its interval; where all images are right or wrong, with the exact limit."""
-    low, high = percentile_interval(draws)
-    if value >= 1 - 1e-12:
-        low = 1 - limit
-    if value <= 1e-12:
-        high = limit
+    low, high = percentile_interval(np.clip(draws, 0, 1))
+    if value >= 1 - _ROUNDING:
+        value, low = 1.0, 1 - limit
+    if value <= _ROUNDING:
+        value, high = 0.0, limit
     return Score(float(value), min(low, float(value)), max(high, float(value)), n, chance)
 
 

@@ -9,9 +9,9 @@ from pathlib import Path
 from fpbench.errors import BadInput
 from fpbench.files import file_sha256
 from fpbench.leaderboard.archive.layout import artifact_path, evidence_folder
-from fpbench.runs.job import CLOSED_SET, SCORING_VERSION
+from fpbench.runs.job import SCORING_VERSION
 from fpbench.runs.record import Record, ScoreEntry
-from fpbench.runs.rescoring import score_again
+from fpbench.runs.rescoring import families_of, score_again
 
 NEEDED = ("predictions", "evidence")
 """Files that scores follow from."""
@@ -113,9 +113,11 @@ def check_files(record: Record, path: Path) -> None:
 def needed_files(record: Record) -> tuple[str, ...]:
     """Names of the files without which the scores of a record cannot be computed again.
 
-    Embeddings are too large to ask for. A transfer's scores follow from its predictions alone.
+    Embeddings are too large to ask for. Evidence there need not be where families of scores keep
+    nothing beside predictions (those of a transfer), or not all of them were computed.
     """
-    return tuple(n for n in NEEDED if n == "predictions" or record.job.protocol == CLOSED_SET)
+    keep = record.setup.families is None and any(f.keeps for f in families_of(record))
+    return tuple(n for n in NEEDED if n == "predictions" or keep or n in record.artifacts)
 
 
 def compare_scores(
