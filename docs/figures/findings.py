@@ -16,14 +16,14 @@ import numpy as np
 from matplotlib.axes import Axes
 from scipy.stats import spearmanr
 
+from fpbench.leaderboard.archive.published import Published
+from fpbench.leaderboard.output.build import read_leaderboards
 from fpbench.leaderboard.ranking.across import across_datasets
 from fpbench.leaderboard.ranking.boards import Board
-from fpbench.leaderboard.output.build import read_leaderboards
-from fpbench.leaderboard.view.columns import rank_text, score_text
 from fpbench.leaderboard.ranking.judged import read_confusion
-from fpbench.leaderboard.archive.published import Published
 from fpbench.leaderboard.ranking.rows import Row, Section
 from fpbench.leaderboard.ranking.structure import aligned, design_of, read_structure
+from fpbench.leaderboard.view.columns import rank_text, score_text
 from fpbench.leaderboard.view.transfers import COLUMNS, TransferEntry, transfer_tables
 from fpbench.metrics.ranking import friedman
 from fpbench.metrics.score import Score

@@ -4,12 +4,12 @@ import time
 
 import numpy as np
 import pytest
-from numpy.typing import NDArray
-
-from fpbench.images import ImageSet, Source
 from fpbench.runs.folds import Splits
 from fpbench.runs.outcome import Outcome
 from fpbench.runs.scoring import Protocol, compute_scores, gather_evidence, real_column
+from numpy.typing import NDArray
+
+from fpbench.images import ImageSet, Source
 from fpbench.runs.structure import describe_structure
 
 pytestmark = pytest.mark.benchmark

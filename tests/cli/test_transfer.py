@@ -4,9 +4,9 @@ import json
 from pathlib import Path
 
 import pytest
+from fpbench.runs.transferrecord import TransferRecord
 
 from fpbench.cli.main import entry
-from fpbench.runs.transferrecord import TransferRecord
 
 WORDS = (
     "transfer", "--method", "pixels", "--train-on", "gm-mini", "--test-on", "gm-mini",

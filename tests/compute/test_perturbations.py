@@ -106,7 +106,7 @@ def test_jpeg_halves_the_resolution_of_colours() -> None:
 @pytest.mark.parametrize(("key", "sigma"), [("blur_0.5", 0.5), ("blur_1", 1.0), ("blur_2", 2.0)])
 def test_blur_is_a_convolution_with_a_gaussian(key: str, sigma: float, pictures: Pixels) -> None:
     radius = int(4 * sigma + 0.5)
-    kernel = np.exp(-np.arange(-radius, radius + 1) ** 2 / (2 * sigma**2))
+    kernel = np.exp(-(np.arange(-radius, radius + 1) ** 2) / (2 * sigma**2))
     kernel /= kernel.sum()
     expected = pictures.astype(float)
     for axis in (1, 2):

@@ -10,11 +10,12 @@ from typing import Any
 
 import numpy as np
 import pytest
+from fpbench.runs.artifacts import Evidence, write_evidence
+from fpbench.runs.scoring import compute_scores, score_entries
 
 from fpbench.leaderboard.archive.claims import protocol_of, spec_of
 from fpbench.leaderboard.archive.layout import record_path, write_text
 from fpbench.leaderboard.archive.methodcard import PublishedCard, card_text
-from fpbench.runs.artifacts import Evidence, write_evidence
 from fpbench.runs.job import SCORING_VERSION
 from fpbench.runs.record import (
     CostEntry,
@@ -25,7 +26,6 @@ from fpbench.runs.record import (
     Record,
     SourceEntry,
 )
-from fpbench.runs.scoring import compute_scores, score_entries
 
 SOURCES = (("real", "Real"), ("gan-a", "GAN"), ("gan-b", "GAN"), ("vae-c", "VAE"))
 TEST = 24

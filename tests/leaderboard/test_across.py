@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 from scipy.stats import friedmanchisquare, rankdata
 
-from fpbench.leaderboard.ranking.across import across_datasets
 from fpbench.leaderboard.output.build import build, make_files, read_leaderboards
 from fpbench.leaderboard.output.site.write import write_site
+from fpbench.leaderboard.ranking.across import across_datasets
 
 SKILLS = {"best": 0.95, "near": 0.8, "far": 0.5, "last": 0.3}
 

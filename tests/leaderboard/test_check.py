@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 
 from fpbench.errors import BadInput
-from fpbench.leaderboard.output.build import build
-from fpbench.leaderboard.audit.check import changed_entries, check, methods_of, packages_of
 from fpbench.leaderboard.archive.collect import collect
+from fpbench.leaderboard.audit.check import changed_entries, check, methods_of, packages_of
+from fpbench.leaderboard.output.build import build
 
 
 def problems(root: Path, **settings: Any) -> str:

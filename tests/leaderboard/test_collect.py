@@ -7,12 +7,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from fpbench.leaderboard.schema import load_record
 
 from fpbench.errors import BadInput
 from fpbench.leaderboard import schema
-from fpbench.leaderboard.output.build import build, read_leaderboards
 from fpbench.leaderboard.archive.collect import collect
-from fpbench.leaderboard.schema import load_record
+from fpbench.leaderboard.output.build import build, read_leaderboards
 from fpbench.runs import record as record_module
 
 

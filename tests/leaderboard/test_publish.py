@@ -165,8 +165,8 @@ def test_submission_as_a_pull_request(root: Path, make_run: Any, hub: Hub, tmp_p
         target = root / name
         target.parent.mkdir(parents=True, exist_ok=True)
         target.write_bytes(content)
-    from fpbench.leaderboard.output.build import build
     from fpbench.leaderboard.audit.check import check
+    from fpbench.leaderboard.output.build import build
 
     build(root)
     assert check(root).problems == ()

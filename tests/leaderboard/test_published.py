@@ -4,8 +4,8 @@ from typing import Any
 import pytest
 
 from fpbench.errors import BadInput
-from fpbench.leaderboard.output.build import build
 from fpbench.leaderboard.archive.published import STATUSES, numbers, read_published
+from fpbench.leaderboard.output.build import build
 
 PUBLISHED = Path(__file__).parents[2] / "leaderboards" / "published.yaml"
 

@@ -9,14 +9,14 @@ from typing import Any
 import numpy as np
 import pytest
 from click.testing import CliRunner
+from fpbench.runs.artifacts import Evidence, read_evidence, write_evidence
+from fpbench.runs.scoring import compute_scores, score_entries
 from PIL import Image
 
 from fpbench.cli.main import cli
 from fpbench.leaderboard.archive.claims import protocol_of
 from fpbench.leaderboard.audit.verify import verify
-from fpbench.runs.artifacts import Evidence, read_evidence, write_evidence
 from fpbench.runs.record import Record
-from fpbench.runs.scoring import compute_scores, score_entries
 
 
 def invoke(*words: str, code: int = 0) -> str:

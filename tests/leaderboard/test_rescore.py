@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from click.testing import CliRunner
+from fpbench.runs.transferrecord import TransferRecord, read_transfer
 
 from fpbench.cli.main import cli
 from fpbench.errors import BadInput
@@ -17,7 +18,6 @@ from fpbench.leaderboard.audit.rescore import rescore
 from fpbench.runs.job import SCORING_VERSION
 from fpbench.runs.record import Record, ScoreEntry
 from fpbench.runs.store import Store
-from fpbench.runs.transferrecord import TransferRecord, read_transfer
 
 
 def invoke(*words: str, code: int = 0) -> str:

@@ -10,11 +10,11 @@ from click.testing import CliRunner
 
 from fpbench.cli.main import cli
 from fpbench.errors import BadInput
-from fpbench.leaderboard.output.build import build
-from fpbench.leaderboard.audit.check import check
 from fpbench.leaderboard.archive.methodcard import read_card
+from fpbench.leaderboard.audit.check import check
 from fpbench.leaderboard.audit.submit import find_records, prepare, write
 from fpbench.leaderboard.audit.verify import verify
+from fpbench.leaderboard.output.build import build
 
 
 def test_submitted_run_stands_on_the_board_and_passes_the_check(root: Path, make_run: Any) -> None:

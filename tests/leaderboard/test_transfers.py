@@ -10,13 +10,13 @@ from typing import Any
 import pyarrow.parquet as pq
 import pytest
 from click.testing import CliRunner
+from fpbench.runs.transferrecord import read_transfer
 
 from fpbench.cli.main import cli
-from fpbench.leaderboard.output.build import build
 from fpbench.leaderboard.audit.check import check
+from fpbench.leaderboard.output.build import build
 from fpbench.leaderboard.output.site.write import write_site
 from fpbench.leaderboard.view.transfers import collect_transfers, transfer_path
-from fpbench.runs.transferrecord import read_transfer
 
 HALVES = (
     "--train-on", "gm-mini", "--test-on", "gm-mini",

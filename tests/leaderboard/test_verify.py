@@ -9,12 +9,12 @@ from typing import Any
 import numpy as np
 import pytest
 from click.testing import CliRunner
+from fpbench.runs.artifacts import write_embeddings
 
 from fpbench.cli.main import cli
 from fpbench.errors import BadInput
 from fpbench.leaderboard.archive.claims import Difference, spec_of
 from fpbench.leaderboard.audit.verify import judged_rerun, verify
-from fpbench.runs.artifacts import write_embeddings
 from fpbench.runs.record import Record, ScoreEntry
 
 

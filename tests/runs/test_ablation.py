@@ -17,18 +17,21 @@ from fpbench.metrics.bags import accuracy_bag_score, draw_bags
 from fpbench.runs import fingerprintbags
 from fpbench.runs.ablation import (
     Ablation,
+    check_scores,
     collect_ablation,
     default_values,
     parse_values,
     plan_ablation,
     write_ablation,
 )
-from fpbench.runs.artifacts import read_evidence
 from fpbench.runs.execute import execute
-from fpbench.runs.folds import limit_splits, splits_of
-from fpbench.runs.job import JobSpec
-from fpbench.runs.plan import make_plan
+from fpbench.runs.job import Job, Limits, Side
+from fpbench.runs.options import JobOptions
+from fpbench.runs.plan import make_plan, one_side
+from fpbench.runs.rescoring import evidence_of
+from fpbench.runs.splits import limit_splits, splits_of
 from fpbench.runs.store import Store
+from fpbench.scores.evidence import Evidence, Labels
 
 
 @pytest.fixture(scope="module")
@@ -88,12 +91,19 @@ def shared(tmp_path_factory: pytest.TempPathFactory) -> Store:
 
 
 def run_all(points: Any, store: Store) -> int:
-    jobs = {spec.key: spec for point in points for spec in point.jobs}
-    for spec in jobs.values():
-        if store.find(spec) is None:
-            record = execute(spec, store, device="cpu", figures=False)
+    jobs = {job.key: job for point in points for job in point.jobs}
+    for job in jobs.values():
+        if store.find(job) is None:
+            record = execute(job, store, JobOptions(device="cpu", figures=False))
             assert record.status == "done", record.reason
     return len(jobs)
+
+
+def stored(job: Job, store: Store) -> tuple[Evidence, Labels]:
+    """What the scores of a finished job follow from."""
+    record = store.find(job)
+    assert record is not None
+    return evidence_of(record, store.folder(job))
 
 
 def test_training_and_reference_images_are_limited_as_said(
@@ -104,7 +114,8 @@ def test_training_and_reference_images_are_limited_as_said(
     assert run_all(points, store) == 2
     assert sparse.given == [(10, 1200), (160, 1200)]
     # All images are no limit: the job is that of `fpbench run`.
-    (ordinary,) = make_plan(["sparse"], {"gm-mini": mini.identity})
+    side = one_side("gm-mini", mini.identity)
+    (ordinary,) = make_plan(["sparse"], [(side, side)])
     assert points[1].jobs[0].key == ordinary.key and store.find(ordinary) is not None
     points = plan_ablation("sparse", "gm-mini", mini, "reference-size", (100, 1200))
     run_all(points, store)
@@ -114,7 +125,7 @@ def test_training_and_reference_images_are_limited_as_said(
         (value, key) for value in (100, 1200) for key in ("accuracy", "auc")
     ]
     record = store.find(points[0].jobs[0])
-    assert record is not None and record.protocol.reference_images == 100
+    assert record is not None and record.job.limits.reference_images == 100
     assert rows[0].mean == record.scores["accuracy"].value and rows[0].chance == 1 / 12
     with pytest.raises(BadInput, match="no score 'acuracy'"):
         collect_ablation(points, "reference-size", store, ("acuracy",))
@@ -141,19 +152,20 @@ def test_one_fit_serves_all_bag_sizes(mini: GMDataset, sparse: type[Sparse], sha
     points = plan_ablation("sparse", "gm-mini", mini, "bag-size", (1, 10, 300), seeds=(0, 1))
     assert run_all(points, store) == 2 and len(sparse.given) == 2
     rows = collect_ablation(points, "bag-size", store, ())
-    evidence = [read_evidence(store.folder(spec)) for spec in points[0].jobs]
+    evidence = [stored(job, store) for job in points[0].jobs]
     for row, size in zip(rows[:2], (1, 10), strict=True):
         by_hand = [
-            accuracy_bag_score(e.labels, e.proba, size, 0, seed=seed, ids=e.ids).value
-            for seed, e in enumerate(evidence)
+            accuracy_bag_score(y.labels, e.proba, size, 0, seed=seed, ids=y.ids).value
+            for seed, (e, y) in enumerate(evidence)
         ]
         assert row.mean == pytest.approx(np.mean([v for v in by_hand if v is not None]))
         assert row.ci_low is not None and row.ci_high is not None
         assert 0 <= row.ci_low <= row.mean <= row.ci_high <= 1
     record = store.find(points[0].jobs[0])
     assert record is not None
+    first, labels = evidence[0]
     assert record.scores["accuracy_bag10"].value == pytest.approx(
-        accuracy_bag_score(evidence[0].labels, evidence[0].proba, 10, 0, seed=0).value
+        accuracy_bag_score(labels.labels, first.proba, 10, 0, seed=0).value
     )
     assert rows[2].mean is None and "300" in (rows[2].reason or "")
 
@@ -174,7 +186,7 @@ def test_a_method_for_sets_judges_every_size_itself(
 
 def test_k_and_budget_make_jobs_of_their_own(mini: GMDataset, sparse: type[Sparse]) -> None:
     points = plan_ablation("sparse", "gm-mini", mini, "k", (1, 5), seeds=(0, 1))
-    assert [[spec.params for spec in p.jobs] for p in points] == [[{"k": 1}] * 2, [{"k": 5}] * 2]
+    assert [[job.params for job in p.jobs] for p in points] == [[{"k": 1}] * 2, [{"k": 5}] * 2]
     points = plan_ablation("sparse", "gm-mini", mini, "budget", ("smoke", "small"))
     assert [point.jobs[0].budget for point in points] == ["smoke", "small"]
     with pytest.raises(BadInput, match="cannot reach 161"):
@@ -198,16 +210,31 @@ def test_values_by_default_reach_what_there_is(mini: GMDataset) -> None:
 
 
 def test_keys_given_before_there_were_limits_stay_as_they_are() -> None:
-    spec = JobSpec("prnu", "wavelet", "gm-mini", "1", "ab" * 32, "1", scoring=1)
-    assert spec.key == "25121d6d5bacb6e2"
-    for limit in (
-        {"train_images": 5},
-        {"reference_images": 5},
-        {"bag_sizes": (1, 5)},
-        {"fingerprint_bags": (1, 5)},
-        {"fingerprint_bag_size": 5},
+    side = Side("gm-mini", "1", "ab" * 32)
+    job = Job("prnu", "wavelet", "1", side, side, scoring=1)
+    assert job.key == "25121d6d5bacb6e2"
+    for limits in (
+        Limits(train_images=5),
+        Limits(reference_images=5),
+        Limits(bag_sizes=(1, 5)),
+        Limits(fingerprint_bags=(1, 5)),
+        Limits(fingerprint_bag_size=5),
     ):
-        assert dataclasses.replace(spec, **limit).key != spec.key  # type: ignore[arg-type]
+        assert dataclasses.replace(job, limits=limits).key != job.key
+
+
+def test_scores_are_checked_before_any_job_runs() -> None:
+    check_scores("k", ("auc", "fdr_raw", "purity"))
+    check_scores("bags-per-source", fingerprintbags.SCORES)
+    check_scores("bag-size", ("accuracy_bag",))
+    for varied, key, near in (
+        ("k", "acuracy", "Did you mean accuracy"),
+        ("train-images", "shared_masked", "Known names: accuracy, "),
+        ("bag-size", "auc", "Known names: accuracy_bag."),
+        ("bags-per-source", "accuracy", "Did you mean accuracy_by_fingerprint"),
+    ):
+        with pytest.raises(BadInput, match=f"--vary {varied} has no score '{key}'. {near}"):
+            check_scores(varied, (key,))  # type: ignore[arg-type]
 
 
 def test_table_and_curve_are_written(
@@ -240,14 +267,14 @@ class Pooling(Sparse):
         return np.stack([embedded[bag].max(axis=0) for bag in bags])
 
 
-def correlate_by_hand(spec: JobSpec, store: Store, rows: Any, prints: Any) -> Any:
+def correlate_by_hand(job: Job, store: Store, rows: Any, prints: Any) -> Any:
     """|corr| as NumPy computes it, averaged over the test images of each generator."""
-    evidence = read_evidence(store.folder(spec))
+    _, labels = stored(job, store)
     middle = prints.mean(axis=0)
     count = len(prints)
     rho = np.zeros((count, count))
     for i in range(count):
-        own = rows[evidence.labels == i + 1] - middle
+        own = rows[labels.labels == i + 1] - middle
         for j in range(count):
             rho[i, j] = np.mean([abs(np.corrcoef(x, prints[j] - middle)[0, 1]) for x in own])
     return rho
@@ -262,21 +289,21 @@ def test_bags_per_source_make_fingerprints_of_those_bags(
     assert run_all(points, store) == 2 and sparse.given == [(160, 1200)] * 2
     rows = collect_ablation(points, "bags-per-source", store, fingerprintbags.SCORES)
     assert [row.images for row in rows[:: len(fingerprintbags.SCORES)]] == [10, 40, 160]
-    spec = points[0].jobs[0]
-    record = store.find(spec)
-    assert record is not None and record.protocol.fingerprint_bags == (1, 4, 16)
+    job = points[0].jobs[0]
+    record = store.find(job)
+    assert record is not None and record.job.limits.fingerprint_bags == (1, 4, 16)
     # 16 bags of 10 hold each of the 160 training images once.
     whole = fingerprintbags.fingerprint_scores(
-        fingerprintbags.read_fingerprint_bags(store.folder(spec), 16), spec.seed
+        fingerprintbags.read_fingerprint_bags(store.folder(job), 16), job.seed
     )
     for key in fingerprintbags.DECORRELATION:
         assert whole[key].value == pytest.approx(record.scores[key].value, abs=1e-4)
-    rho = fingerprintbags.read_fingerprint_bags(store.folder(spec), 16)
+    rho = fingerprintbags.read_fingerprint_bags(store.folder(job), 16)
     named = (rho.correlations.argmax(axis=1) == rho.labels).reshape(12, -1).mean(axis=1)
     assert whole[fingerprintbags.ACCURACY].value == pytest.approx(named.mean())
     assert whole[fingerprintbags.ACCURACY].chance == 1 / 12
     ordinary = plan_ablation("sparse", "gm-mini", mini, "bag-size", (1,))[0].jobs[0]
-    assert ordinary.key != spec.key
+    assert ordinary.key != job.key
 
 
 def test_few_bags_hold_their_own_images_only(
@@ -287,23 +314,23 @@ def test_few_bags_hold_their_own_images_only(
     store = Store(tmp_path)
     points = plan_ablation("pooling", "gm-mini", mini, "bags-per-source", (1, 3), bag_size=7)
     run_all(points, store)
-    (spec,) = points[0].jobs
+    (job,) = points[0].jobs
     train = mini.train
     own = np.flatnonzero(train.labels > 0)
-    drawn = own[draw_bags(train.labels[own], 7, 3, np.random.default_rng([spec.seed, 2]))]
+    drawn = own[draw_bags(train.labels[own], 7, 3, np.random.default_rng([job.seed, 2]))]
     embed = Sparse().embed
     vectors = np.stack([embed(train)[bag].max(axis=0) for bag in drawn]).reshape(12, 3, -1)
     for number in (1, 3):
         prints = vectors[:, :number].mean(axis=1).astype(np.float64)
-        rho = correlate_by_hand(spec, store, embed(mini.test).astype(np.float64), prints)
-        found = fingerprintbags.read_fingerprint_bags(store.folder(spec), number)
+        rho = correlate_by_hand(job, store, embed(mini.test).astype(np.float64), prints)
+        found = fingerprintbags.read_fingerprint_bags(store.folder(job), number)
         score = fingerprintbags.fingerprint_scores(found, 0)
         assert found.images == 7 * number and found.size == 7
         assert score["decorrelation_self"].value == pytest.approx(np.trace(rho) / 12, abs=1e-4)
         cross = (rho.sum() - np.trace(rho)) / (12 * 11)
         assert score["decorrelation_cross"].value == pytest.approx(cross, abs=1e-4)
     with pytest.raises(BadInput, match="no fingerprints of 2 bags"):
-        fingerprintbags.read_fingerprint_bags(store.folder(spec), 2)
+        fingerprintbags.read_fingerprint_bags(store.folder(job), 2)
 
 
 def test_bags_per_source_refuse_what_cannot_be(mini: GMDataset, sparse: type[Sparse]) -> None:

@@ -15,19 +15,22 @@ from fpbench.datasets.load import identify
 from fpbench.images import ImageSet
 from fpbench.method import FitContext, Method, MethodCard, MethodDeclined, Variant
 from fpbench.metrics.null_control import chance_interval
-from fpbench.runs.artifacts import read_evidence
-from fpbench.runs.attempt import TRACEBACK_FILE
-from fpbench.runs.execute import execute
-from fpbench.runs.job import JobSpec
-from fpbench.runs.plan import make_plan
-from fpbench.runs.record import Record, read_record
-from fpbench.runs.scoring import Protocol, compute_scores, score_entries
-from fpbench.runs.store import RECORD_FILE, Store
+from fpbench.runs.execute import TRACEBACK_FILE, execute
+from fpbench.runs.job import Job
+from fpbench.runs.options import JobOptions
+from fpbench.runs.plan import make_plan, one_side
+from fpbench.runs.record import RECORD_FILE, Record, read_record
+from fpbench.runs.rescoring import evidence_of, score_again
+from fpbench.runs.store import Store
+from fpbench.scores.evidence import PROBE
+
+QUICK = JobOptions(device="cpu", figures=False)
 
 
-def one_job(method: str, dataset: str, **settings: Any) -> JobSpec:
-    (spec,) = make_plan([method], {dataset: identify(dataset)}, **settings)
-    return spec
+def one_job(method: str, dataset: str, **settings: Any) -> Job:
+    side = one_side(dataset, identify(dataset))
+    (job,) = make_plan([method], [(side, side)], **settings)
+    return job
 
 
 @pytest.fixture(scope="module")
@@ -36,12 +39,12 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Store:
 
 
 @pytest.fixture(scope="module")
-def finished(store: Store) -> tuple[JobSpec, Record]:
-    spec = one_job("prnu", "gm-synthetic")
-    return spec, execute(spec, store, device="cpu")
+def finished(store: Store) -> tuple[Job, Record]:
+    job = one_job("prnu", "gm-synthetic")
+    return job, execute(job, store, JobOptions(device="cpu"))
 
 
-def test_prnu_finds_the_planted_patterns(finished: tuple[JobSpec, Record]) -> None:
+def test_prnu_finds_the_planted_patterns(finished: tuple[Job, Record]) -> None:
     scores = finished[1].scores
     for key in ("accuracy", "accuracy_bag10", "accuracy_bag100", "probe_accuracy", "auc"):
         value = scores[key].value
@@ -50,7 +53,7 @@ def test_prnu_finds_the_planted_patterns(finished: tuple[JobSpec, Record]) -> No
 
 
 def test_every_score_has_interval_chance_and_count_or_a_reason(
-    finished: tuple[JobSpec, Record],
+    finished: tuple[Job, Record],
 ) -> None:
     for key, score in finished[1].scores.items():
         if score.value is None:
@@ -64,35 +67,36 @@ def test_every_score_has_interval_chance_and_count_or_a_reason(
             assert score.chance is not None, key
 
 
-def test_the_record_describes_the_job(store: Store, finished: tuple[JobSpec, Record]) -> None:
-    spec, record = finished
-    assert read_record(store.folder(spec) / RECORD_FILE) == record
-    assert record.status == "done" and record.job == spec.key
-    assert record.dataset.sources[0].family == "Real"
+def test_the_record_describes_the_job(store: Store, finished: tuple[Job, Record]) -> None:
+    job, record = finished
+    assert read_record(store.folder(job) / RECORD_FILE) == record
+    assert read_record(store.folder(job)) == record
+    assert record.status == "done" and record.job == job and record.key == job.key
+    assert record.train is None and record.trained == record.test
+    assert record.test.sources[0].family == "Real"
     assert record.cost is not None and record.cost.peak_memory_bytes > 1e8
-    assert record.environment.packages["torch"]
+    assert record.environment.packages["torch"] and record.environment.executor == "local"
+    assert record.setup.families is None and record.notes == []
     for entry in record.artifacts.values():
-        content = (store.folder(spec) / entry.file).read_bytes()
+        content = (store.folder(job) / entry.file).read_bytes()
         assert hashlib.sha256(content).hexdigest() == entry.sha256
         assert len(content) == entry.size
-    figures = {path.stem for path in (store.folder(spec) / "figures").glob("*.png")}
+    figures = {path.stem for path in (store.folder(job) / "figures").glob("*.png")}
     assert figures == {"confusion", "correlation", "dendrogram", "residuals", "tsne"}
 
 
 def test_scores_follow_exactly_from_the_stored_evidence(
-    store: Store, finished: tuple[JobSpec, Record]
+    store: Store, finished: tuple[Job, Record]
 ) -> None:
-    spec, record = finished
-    evidence = read_evidence(store.folder(spec))
-    protocol = Protocol(0, record.protocol.fdr_samples, record.protocol.fdr_dimensions, spec.seed)
-    assert score_entries(compute_scores(evidence, protocol)) == record.scores
+    job, record = finished
+    found = score_again(record, store.folder(job))
+    assert found == record.score_values
+    assert record.with_scores(found) == record
 
 
-def test_the_same_job_gives_the_same_scores(
-    tmp_path: Path, finished: tuple[JobSpec, Record]
-) -> None:
-    spec, record = finished
-    again = execute(spec, Store(tmp_path), device="cpu", figures=False)
+def test_the_same_job_gives_the_same_scores(tmp_path: Path, finished: tuple[Job, Record]) -> None:
+    job, record = finished
+    again = execute(job, Store(tmp_path), QUICK)
     assert again.scores == record.scores
     assert again.artifacts == record.artifacts
 
@@ -113,14 +117,13 @@ def test_null_control_lands_at_chance(
     tmp_path: Path, dataset: str, method: str, control: Any
 ) -> None:
     """Without a fingerprint, or with shuffled labels, nothing is found; level 0.1 % for seven."""
-    spec = one_job(method, dataset, budget="smoke", control=control)
+    job = one_job(method, dataset, budget="smoke", control=control)
     store = Store(tmp_path)
-    record = execute(spec, store, device="cpu", figures=False)
+    record = execute(job, store, QUICK)
     assert record.status == "done", record.reason
-    evidence = read_evidence(store.folder(spec))
-    for proba in (evidence.proba, evidence.probe_proba):
-        low, high = chance_interval(evidence.labels, proba, 0, level=0.999)
-        key = "accuracy" if proba is evidence.proba else "probe_accuracy"
+    evidence, labels = evidence_of(record, store.folder(job))
+    for key, proba in (("accuracy", evidence.proba), ("probe_accuracy", evidence.floats(PROBE))):
+        low, high = chance_interval(labels.labels, proba, 0, level=0.999)
         value = record.scores[key].value
         assert value is not None and low <= value <= high, (key, low, high)
 
@@ -153,14 +156,17 @@ class Probing(Method):
 
 
 def run_probing(
-    monkeypatch: pytest.MonkeyPatch, folder: Path, answer: Callable[[ImageSet], Any]
+    monkeypatch: pytest.MonkeyPatch,
+    folder: Path,
+    answer: Callable[[ImageSet], Any],
+    options: JobOptions = QUICK,
 ) -> tuple[Record, Path]:
     monkeypatch.setattr(registry, "method_class", lambda name: Probing)
     monkeypatch.setattr(registry, "method_origin", lambda name: "tests")
     monkeypatch.setattr(Probing, "answer", staticmethod(answer), raising=False)
-    spec = dataclasses.replace(one_job("prnu", "gm-mini"), method="probing", variant="only")
+    job = dataclasses.replace(one_job("prnu", "gm-mini"), method="probing", variant="only")
     store = Store(folder)
-    return execute(spec, store, device="cpu", figures=False), store.folder(spec)
+    return execute(job, store, options), store.folder(job)
 
 
 def mean_colour(images: ImageSet) -> Any:
@@ -172,7 +178,7 @@ def test_a_method_is_shown_no_label_no_id_and_no_order(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     record, _ = run_probing(monkeypatch, tmp_path, mean_colour)
-    assert record.status == "done" and record.protocol.classifier == "probe"
+    assert record.status == "done" and record.setup.classifier == "probe"
     train, reference, validation, *shown = Probing.seen
     assert train.labelled and validation.labelled
     assert {source.family for source in reference.sources} >= {"Real"}
@@ -242,7 +248,7 @@ def test_interrupting_leaves_no_job_folder(monkeypatch: pytest.MonkeyPatch, tmp_
 
 def test_folds_are_disjoint_and_cover_everything() -> None:
     from fpbench.datasets.load import load
-    from fpbench.runs.folds import splits_of
+    from fpbench.runs.splits import splits_of
 
     dataset = load("gm-mini")
     tests = [splits_of(dataset, fold, 5) for fold in range(5)]
@@ -262,7 +268,7 @@ def test_folds_are_disjoint_and_cover_everything() -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("method", ["manifpt", "manifpt:freq"])
 def test_manifpt_finds_the_planted_patterns(tmp_path: Path, method: str) -> None:
-    record = execute(one_job(method, "gm-synthetic"), Store(tmp_path), device="cpu", figures=False)
+    record = execute(one_job(method, "gm-synthetic"), Store(tmp_path), QUICK)
     assert record.scores["accuracy"].value is not None
     assert record.scores["accuracy"].value > 0.95
 

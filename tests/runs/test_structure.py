@@ -2,6 +2,7 @@
 
 import itertools
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +13,6 @@ from scipy.spatial.distance import squareform
 from sklearn.metrics import adjusted_mutual_info_score
 
 from fpbench.images import Source
-from fpbench.runs.artifacts import Evidence
 from fpbench.runs.structure import (
     StructureDocument,
     attributes_of,
@@ -20,6 +20,7 @@ from fpbench.runs.structure import (
     tree_of,
     write_structure,
 )
+from fpbench.scores.evidence import PROBABILITIES, Evidence, Labels
 
 FAMILIES = ("GAN", "GAN", "GAN", "VAE", "VAE", "VAE", "Flow", "Flow", "Flow")
 UPSAMPLING = ("a", "b", "c", "a", "b", "c", "a", "b", "c")
@@ -27,7 +28,7 @@ UPSAMPLING = ("a", "b", "c", "a", "b", "c", "a", "b", "c")
 
 def planted(
     design: bool = True, generators: int = 9
-) -> tuple[Evidence, NDArray[np.float32], list[Source]]:
+) -> tuple[Evidence, Labels, NDArray[np.float32]]:
     """Sources whose fingerprints group by their loss, which their family explains wholly."""
     rng = np.random.default_rng(0)
     groups = {"GAN": 0, "VAE": 1, "Flow": 2}
@@ -46,22 +47,20 @@ def planted(
             facts.pop("upsampling", None)
         sources.append(Source(f"s{k}", family, f"S{k}", facts))
     evidence = Evidence(
-        ids=np.arange(len(labels)).astype(str),
-        names=tuple(source.name for source in sources),
-        labels=labels,
-        proba=proba,
-        probe_proba=proba,
-        fdr_features=np.zeros((len(labels), 2), np.float32),
-        fdr_raw=np.asarray([1.0, 1.0]),
-        correlations=correlations.astype(np.float32),
-        fingerprint_correlations=own.astype(np.float32),
-        dimension=64,
+        {
+            PROBABILITIES: proba,
+            "correlations": correlations.astype(np.float32),
+            "fingerprint_correlations": own.astype(np.float32),
+            "dimension": np.asarray([64]),
+        }
     )
+    ids = np.arange(len(labels)).astype(str)
+    who = Labels(ids, labels, tuple(sources), tuple(sources))
     # Images lie around the centre of their group, a little apart by source.
     centres = rng.normal(size=(4, 64))[np.append(3, group)] * 2
     centres += rng.normal(size=centres.shape) * 0.5
     rows = centres[labels] + rng.normal(size=(len(labels), 64)) * 0.3
-    return evidence, rows.astype(np.float32), sources
+    return evidence, who, rows.astype(np.float32)
 
 
 @pytest.fixture(scope="module")
@@ -73,7 +72,8 @@ def document() -> StructureDocument:
 
 def test_the_tree_is_that_of_scipy(document: StructureDocument) -> None:
     evidence, _, _ = planted()
-    flat = squareform(1 - evidence.fingerprint_correlations.astype(np.float64), checks=False)
+    own = evidence.arrays["fingerprint_correlations"].astype(np.float64)
+    flat = squareform(1 - own, checks=False)
     tree = linkage(flat, "average")
     np.testing.assert_allclose(np.sort(np.asarray(document.linkage)[:, 2]), np.sort(tree[:, 2]))
     assert document.cophenetic == pytest.approx(np.corrcoef(cophenet(tree), flat)[0, 1])
@@ -124,8 +124,8 @@ def test_clusters_of_images_follow_their_source_and_what_was_planted(
 
 
 def test_images_that_are_all_alike_have_no_clusters_but_a_reason() -> None:
-    evidence, rows, sources = planted()
-    found = describe_structure(evidence, np.ones_like(rows), sources, 0)
+    evidence, labels, rows = planted()
+    found = describe_structure(evidence, labels, np.ones_like(rows), 0)
     assert found is not None
     assert {entry.reason for entry in found.image_clusters} == {"All embeddings are equal."}
     assert all(entry.ami is None for entry in found.image_clusters)
@@ -138,12 +138,12 @@ def test_without_design_choices_only_the_family_is_compared() -> None:
 
 
 def test_one_value_for_all_is_null_with_a_reason() -> None:
-    evidence, rows, sources = planted()
-    same = [
+    evidence, labels, rows = planted()
+    same = tuple(
         Source(s.name, s.family, s.architecture, {} if s.is_real else {"skip": "none"})
-        for s in sources
-    ]
-    found = describe_structure(evidence, rows, same, 0)
+        for s in labels.tested
+    )
+    found = describe_structure(evidence, replace(labels, tested=same), rows, 0)
     assert found is not None
     entry = found.alignments[1]
     assert entry.attribute == "skip" and entry.ami is None and "the same" in (entry.reason or "")
@@ -151,14 +151,16 @@ def test_one_value_for_all_is_null_with_a_reason() -> None:
 
 def test_few_generators_and_constant_fingerprints_have_no_tree() -> None:
     assert describe_structure(*planted(generators=3), seed=0) is None
-    evidence, rows, sources = planted()
-    evidence.fingerprint_correlations[0] = np.nan
-    assert describe_structure(evidence, rows, sources, 0) is None
+    evidence, labels, rows = planted()
+    own = evidence.floats("fingerprint_correlations")
+    own[0] = np.nan  # as evidence said it before reasons were stored
+    assert describe_structure(evidence, labels, rows, 0) is None
+    assert describe_structure(Evidence({PROBABILITIES: evidence.proba}), labels, rows, 0) is None
 
 
 def test_real_has_no_part_in_the_attributes() -> None:
-    _, _, sources = planted()
-    attributes = attributes_of([source for source in sources if not source.is_real])
+    _, labels, _ = planted()
+    attributes = attributes_of([labels.tested[k] for k in labels.generators])
     assert attributes["upsampling"][0] is None
     assert all(len(values) == 9 for values in attributes.values())
 

@@ -12,9 +12,10 @@ from fpbench.images import ImageSet
 from fpbench.method import FitContext, Method, MethodCard, MethodDeclined, Variant
 from fpbench.runs import timelimit
 from fpbench.runs.execute import execute
-from fpbench.runs.plan import make_plan
+from fpbench.runs.options import JobOptions
+from fpbench.runs.plan import make_plan, one_side
 from fpbench.runs.record import read_record
-from fpbench.runs.store import RECORD_FILE, Store
+from fpbench.runs.store import Store
 from fpbench.runs.timelimit import limited
 
 
@@ -128,12 +129,13 @@ def test_a_slow_job_is_declined_and_is_not_taken_for_done(
     Slow.clock = clock
     monkeypatch.setattr(registry, "method_class", lambda name: Slow)
     monkeypatch.setattr(registry, "method_origin", lambda name: "tests")
-    (spec,) = make_plan(["slow"], {"gm-mini": identify("gm-mini")})
+    side = one_side("gm-mini", identify("gm-mini"))
+    (job,) = make_plan(["slow"], [(side, side)])
     store = Store(tmp_path)
 
-    record = execute(spec, store, device="cpu", figures=False, time_limit=2)
+    record = execute(job, store, JobOptions(device="cpu", figures=False, time_limit=2))
     assert record.status == "declined"
     assert record.reason and "time limit of 2 minutes" in record.reason
     assert "of 30 of 'train'" in record.reason
-    assert read_record(store.folder(spec) / RECORD_FILE).reason == record.reason
-    assert store.find(spec) is None  # so that a call without the limit runs it
+    assert read_record(store.folder(job)).reason == record.reason
+    assert store.find(job) is None  # so that a call without the limit runs it

@@ -10,115 +10,53 @@ import pytest
 from PIL import Image
 from sklearn.metrics import balanced_accuracy_score, roc_auc_score
 
-from fpbench import registry
-from fpbench.datasets.load import DatasetIdentity, GMDataset
+from fpbench.datasets.load import GMDataset
 from fpbench.errors import BadInput
-from fpbench.images import ImageSet, Source
-from fpbench.method import FitContext, Method, MethodCard, Variant
-from fpbench.runs import transfer
-from fpbench.runs.store import RECORD_FILE, Store
-from fpbench.runs.transfer import execute_transfer, task_of
-from fpbench.runs.transferdata import enlarge, restrict_sources
-from fpbench.runs.transferjob import TransferSpec, plan_transfer
-from fpbench.runs.transferrecord import TRANSFER_FILE, find_transfer, read_transfer
-from fpbench.runs.transferscoring import read_task, score_transfer
+from fpbench.images import ImageSet
+from fpbench.method import FitContext, Method
+from fpbench.runs.execute import execute
+from fpbench.runs.job import TRANSFER, Job
+from fpbench.runs.options import JobOptions
+from fpbench.runs.plan import make_plan, one_side
+from fpbench.runs.protocols.transfer import TransferFacts, enlarge, restrict_sources
+from fpbench.runs.record import RECORD_FILE, Record, read_record
+from fpbench.runs.rescoring import score_again
+from fpbench.runs.store import OLD_TRANSFER_FILE, Store
 
-COLOURS = {"photographs": 20, "DCGAN": 60, "WGAN": 75, "NVAE": 140, "VAE": 155, "Glow": 200}
-FAMILIES = {"DCGAN": "GAN", "WGAN": "GAN", "NVAE": "VAE", "VAE": "VAE", "Glow": "Flow"}
-
-
-class Colour(Method):
-    """Names the source whose mean colour is nearest; fussy about sizes if told to be."""
-
-    card = MethodCard(
-        name="colour", title="t", authors="a", year=2026, citation="c", licence="MIT",
-        version="1", variants={"only": Variant("the only one")},
-    )  # fmt: skip
-    reference_mean = 0.0
-
-    def __init__(self, *, fussy: bool = False) -> None:
-        self.fussy = fussy
-
-    def fit(
-        self, train: ImageSet, *, reference: ImageSet, validation: ImageSet, context: FitContext
-    ) -> "Colour":
-        self.size = train.size
-        type(self).reference_mean = float(reference.pixels.mean())
-        means = train.pixels.mean(axis=(1, 2, 3))
-        self.centres = np.array(
-            [means[train.labels == k].mean() for k in range(len(train.sources))]
-        )
-        return self
-
-    def embed(self, images: ImageSet) -> Any:
-        if self.fussy and images.size != self.size:
-            raise ValueError("templates have another size")
-        means = images.pixels.mean(axis=(1, 2, 3))
-        return np.stack([means, means**2 / 255, images.pixels.std(axis=(1, 2, 3))], 1).astype(
-            np.float32
-        )
-
-    def predict_proba(self, images: ImageSet) -> Any:
-        means = images.pixels.mean(axis=(1, 2, 3))
-        score = np.exp(-np.abs(means[:, None] - self.centres) / 5)
-        return (score / score.sum(axis=1, keepdims=True)).astype(np.float32)
+QUICK = JobOptions(device="cpu", figures=False)
 
 
-def dataset(name: str, architectures: list[str], size: int = 8, seed: int = 0) -> GMDataset:
-    rng = np.random.default_rng(seed)
-    sources = [Source("real", "Real", "photographs")]
-    sources += [Source(f"{a.lower()}-{name}", FAMILIES[a], a) for a in architectures]
-
-    def split(count: int, of: list[Source], tag: str) -> ImageSet:
-        labels = np.repeat(np.arange(len(of)), count)
-        base = np.array([COLOURS[source.architecture] for source in of])[labels]
-        noise = rng.integers(-8, 9, (len(labels), size, size, 3))
-        pixels = (base[:, None, None, None] + noise + 20 * (name == "b" and tag == "r")).astype(
-            np.uint8
-        )
-        return ImageSet(pixels, of, labels, [f"{name}{tag}{i}" for i in range(len(labels))])
-
-    return GMDataset(
-        DatasetIdentity(name, "1", name * 8, None),
-        tuple(sources),
-        split(20, sources[:1], "r"),
-        split(20, sources, "t"),
-        split(10, sources, "v"),
-        split(30, sources, "e"),
-        30,
-        2,
+def one(
+    world: dict[str, GMDataset],
+    train: str,
+    test: str,
+    *,
+    train_sources: tuple[str, ...] = (),
+    test_sources: tuple[str, ...] = (),
+    reference: str = "source",
+    resize: bool = False,
+    **settings: Any,
+) -> Job:
+    sides = (
+        one_side(train, world[train].identity, train_sources),
+        one_side(test, world[test].identity, test_sources),
     )
+    asked = {"reference": reference, "resize": resize}
+    (job,) = make_plan(["colour"], [sides], protocol=TRANSFER, settings=asked, **settings)
+    return job
 
 
-@pytest.fixture
-def world(monkeypatch: pytest.MonkeyPatch) -> dict[str, GMDataset]:
-    """Datasets by name, and the method `colour`."""
-    datasets = {
-        "a": dataset("a", ["DCGAN", "NVAE", "Glow"]),
-        "b": dataset("b", ["DCGAN", "NVAE", "WGAN", "VAE"], seed=1),
-        "large": dataset("large", ["DCGAN", "NVAE"], size=16, seed=2),
-    }
-    monkeypatch.setattr(transfer, "load_once", lambda name, content, offline: datasets[name])
-    monkeypatch.setattr(registry, "method_class", lambda name: Colour)
-    monkeypatch.setattr(registry, "resolve_method", lambda name: (Colour, "only"))
-    monkeypatch.setattr(registry, "method_origin", lambda name: "tests")
-    return datasets
-
-
-def one(world: dict[str, GMDataset], train: str, test: str, **settings: Any) -> TransferSpec:
-    (spec,) = plan_transfer(
-        ["colour"], (train, world[train].identity), (test, world[test].identity), **settings
-    )
-    return spec
+def facts(record: Record) -> TransferFacts:
+    return TransferFacts.model_validate(record.setup.facts)
 
 
 def test_scores_caps_and_matching_are_those_worked_out_by_hand(
     world: dict[str, GMDataset], tmp_path: Path
 ) -> None:
-    spec, store = one(world, "a", "b"), Store(tmp_path)
-    record = execute_transfer(spec, store, device="cpu")
+    job, store = one(world, "a", "b"), Store(tmp_path)
+    record = execute(job, store, QUICK)
     assert record.status == "done", record.reason
-    labels = record.labels
+    labels = facts(record)
     assert labels.shared_architectures == ["DCGAN", "NVAE"]
     assert labels.new_architectures == ["VAE", "WGAN"]
     assert labels.shared_families == ["GAN", "Real", "VAE"]
@@ -140,26 +78,22 @@ def test_scores_caps_and_matching_are_those_worked_out_by_hand(
 
 
 def test_scores_follow_from_the_stored_predictions(
-    world: dict[str, GMDataset], tmp_path: Path
+    world: dict[str, GMDataset], plugins: dict[str, type[Method]], tmp_path: Path
 ) -> None:
     rng = np.random.default_rng(0)
-    spec, store = one(world, "a", "b"), Store(tmp_path)
+    job, store = one(world, "a", "b"), Store(tmp_path)
 
-    def hesitate(self: Colour, images: ImageSet) -> Any:
-        return rng.dirichlet(np.ones(4) * 0.3, len(images)).astype(np.float32)
+    class Hesitating(plugins["colour"]):  # type: ignore[misc]
+        def predict_proba(self, images: ImageSet) -> Any:
+            return rng.dirichlet(np.ones(4) * 0.3, len(images)).astype(np.float32)
 
-    Colour.predict_proba, kept = hesitate, Colour.predict_proba  # type: ignore[method-assign]
-    try:
-        record = execute_transfer(spec, store, device="cpu")
-    finally:
-        Colour.predict_proba = kept  # type: ignore[method-assign]
-    table = pq.read_table(store.folder(spec) / "predictions.parquet").to_pandas()
+    plugins["colour"] = Hesitating
+    record = execute(job, store, QUICK)
+    assert sorted(record.artifacts) == ["predictions"]
+    table = pq.read_table(store.folder(job) / "predictions.parquet").to_pandas()
     proba = table[[c for c in table.columns if c.startswith("p:")]].to_numpy()
     assert table["id"].tolist() == world["b"].test.ids.tolist()
-    again = score_transfer(task_of(proba, world["a"].train, world["b"].test), spec.seed)
-    assert {k: s.value for k, s in again.items()} == {k: s.value for k, s in record.scores.items()}
-    stored = read_task(store.folder(spec) / "predictions.parquet", record)
-    assert score_transfer(stored, spec.seed) == again
+    assert score_again(record, store.folder(job)) == record.score_values
     # The same by scikit-learn: columns of a are real, dcgan, nvae, glow.
     shared = table["source"].isin(["dcgan-b", "nvae-b"]).to_numpy()
     truth = (table["source"][shared] == "nvae-b").astype(int)
@@ -178,35 +112,43 @@ def test_images_that_are_also_trained_on_are_left_out(
     pixels[7] = world["a"].reference.pixels[0]
     test = ImageSet(pixels, target.sources, target.test.labels, target.test.ids.tolist())
     world["b"] = dataclasses.replace(target, test=test)
-    record = execute_transfer(one(world, "a", "b"), Store(tmp_path), device="cpu")
-    assert record.labels.left_out == 8
-    assert [s.images for s in record.test.sources] == [22, 30, 30, 30, 30]
+    record = execute(one(world, "a", "b"), Store(tmp_path), QUICK)
+    assert facts(record).left_out == 8
+    assert [s.test for s in record.test.sources] == [22, 30, 30, 30, 30]
+    assert {s.train for s in record.test.sources} == {None}
+    assert record.train is not None
+    assert [(s.train, s.validation, s.test) for s in record.train.sources] == [(20, 10, None)] * 4
     world["a"] = dataclasses.replace(world["a"], train=test)
     with pytest.raises(BadInput, match="nothing is left to test"):
-        execute_transfer(one(world, "a", "b"), Store(tmp_path), device="cpu")
+        execute(one(world, "a", "b"), Store(tmp_path), QUICK)
 
 
-def test_reference_images_are_those_asked_for(world: dict[str, GMDataset], tmp_path: Path) -> None:
+def test_reference_images_are_those_asked_for(
+    world: dict[str, GMDataset], plugins: dict[str, Any], tmp_path: Path
+) -> None:
     for choice, name in (("source", "a"), ("target", "b")):
-        spec = one(world, "a", "b", reference=choice)
-        execute_transfer(spec, Store(tmp_path), device="cpu")
-        assert Colour.reference_mean == pytest.approx(world[name].reference.pixels.mean())
+        record = execute(one(world, "a", "b", reference=choice), Store(tmp_path), QUICK)
+        mean = plugins["colour"].reference_mean
+        assert mean == pytest.approx(world[name].reference.pixels.mean())
+        assert record.train is not None
+        given = {"a": record.train.reference, "b": record.test.reference}
+        assert given == {"a": None, "b": None} | {name: 20}
 
 
 def test_chosen_halves_of_one_dataset_share_no_model(
     world: dict[str, GMDataset], tmp_path: Path
 ) -> None:
-    spec = one(
-        world, "b", "b", train_sources=["dcgan-b", "nvae-b"], test_sources=["wgan-b", "vae-b"]
+    job = one(
+        world, "b", "b", train_sources=("dcgan-b", "nvae-b"), test_sources=("wgan-b", "vae-b")
     )
-    record = execute_transfer(spec, Store(tmp_path), device="cpu")
-    assert [s.name for s in record.train.sources] == ["real", "dcgan-b", "nvae-b"]
-    assert record.labels.shared_architectures == [] and record.labels.cap == 0
+    record = execute(job, Store(tmp_path), QUICK)
+    assert [s.name for s in record.trained.sources] == ["real", "dcgan-b", "nvae-b"]
+    assert facts(record).shared_architectures == [] and facts(record).cap == 0
     shared = record.scores["shared_masked"]
     assert shared.value is None and "share 0 architectures" in (shared.reason or "")
     assert record.scores["disjoint"].value == 1 and record.scores["disjoint"].n == 60
     with pytest.raises(BadInput, match=r"no generator 'wgan'.*wgan-b"):
-        execute_transfer(one(world, "b", "b", test_sources=["wgan"]), Store(tmp_path), device="cpu")
+        execute(one(world, "b", "b", test_sources=("wgan",)), Store(tmp_path), QUICK)
 
 
 def test_restricting_keeps_real_and_counts_labels_anew(world: dict[str, GMDataset]) -> None:
@@ -224,22 +166,22 @@ def test_other_sizes_are_taken_refused_or_resized_as_declared(
     world: dict[str, GMDataset], tmp_path: Path
 ) -> None:
     store = Store(tmp_path)
-    native = execute_transfer(one(world, "a", "large"), store, device="cpu")
-    assert native.status == "done" and native.protocol.size_rule == "native"
-    assert native.protocol.judged_size == (16, 16) and native.scores["shared_masked"].value == 1
+    native = execute(one(world, "a", "large"), store, QUICK)
+    assert native.status == "done" and facts(native).size_rule == "native"
+    assert facts(native).judged_size == (16, 16) and native.scores["shared_masked"].value == 1
     fussy = {"fussy": True}
-    declined = execute_transfer(one(world, "a", "large", params=fussy), store, device="cpu")
+    declined = execute(one(world, "a", "large", params=fussy), store, QUICK)
     assert declined.status == "declined" and declined.reason
     assert "trained on 8x8 and cannot judge 16x16" in declined.reason
     assert "--resize" in declined.reason and "confounded" in declined.reason
-    assert find_transfer(store, one(world, "a", "large", params=fussy)) is None
+    assert store.find(one(world, "a", "large", params=fussy)) is None
     for train, test in (("a", "large"), ("large", "a")):
-        spec = one(world, train, test, params=fussy, resize=True)
-        resized = execute_transfer(spec, store, device="cpu")
-        assert resized.status == "done" and resized.protocol.size_rule == "nearest"
-        assert resized.protocol.judged_size == (16, 16)
+        job = one(world, train, test, params=fussy, resize=True)
+        resized = execute(job, store, QUICK)
+        assert resized.status == "done" and facts(resized).size_rule == "nearest"
+        assert facts(resized).judged_size == (16, 16)
     with pytest.raises(BadInput, match=r"reference images of large are 16x16.*--resize"):
-        execute_transfer(one(world, "a", "large", reference="target"), store, device="cpu")
+        execute(one(world, "a", "large", reference="target"), store, QUICK)
 
 
 def test_enlarging_is_pillows_nearest_neighbour(world: dict[str, GMDataset]) -> None:
@@ -251,65 +193,74 @@ def test_enlarging_is_pillows_nearest_neighbour(world: dict[str, GMDataset]) -> 
             np.testing.assert_array_equal(image, np.asarray(expected))
 
 
-def test_a_finished_job_is_found_and_a_board_does_not_take_it_for_a_run(
+def test_a_finished_job_is_found_under_its_old_name_too(
     world: dict[str, GMDataset], tmp_path: Path
 ) -> None:
-    spec, store = one(world, "a", "b"), Store(tmp_path)
-    assert find_transfer(store, spec) is None
-    record = execute_transfer(spec, store, device="cpu")
-    assert find_transfer(store, spec) == record
-    assert read_transfer(store.folder(spec) / TRANSFER_FILE) == record
-    assert store.record_paths() == [] and not (store.folder(spec) / RECORD_FILE).exists()
-    (store.folder(spec) / TRANSFER_FILE).write_text("{}")
-    assert find_transfer(store, spec) is None
-    with pytest.raises(BadInput, match="no valid transfer record"):
-        read_transfer(store.folder(spec) / TRANSFER_FILE)
+    job, store = one(world, "a", "b"), Store(tmp_path)
+    assert store.find(job) is None
+    record = execute(job, store, QUICK)
+    assert store.find(job) == record
+    path = store.folder(job) / RECORD_FILE
+    assert read_record(path) == record and store.record_paths() == [path]
+    old = path.with_name(OLD_TRANSFER_FILE)
+    path.rename(old)
+    assert store.find(job) == record and store.record_paths() == [old]
+    old.write_text("{}")
+    assert store.find(job) is None
+    with pytest.raises(BadInput, match=r"transfer\.json is not a record: it states no schema"):
+        read_record(old)
 
 
 def test_the_key_depends_on_the_question_and_not_on_where_the_files_lie(
     world: dict[str, GMDataset],
 ) -> None:
-    spec = one(world, "a", "b")
-    moved = dataclasses.replace(spec, train=dataclasses.replace(spec.train, location="elsewhere"))
-    assert moved.key == spec.key
+    job = one(world, "a", "b")
+    moved = dataclasses.replace(job, train=dataclasses.replace(job.train, location="elsewhere"))
+    assert moved.key == job.key
     others = [
         one(world, "b", "a"),
         one(world, "a", "b", reference="target"),
         one(world, "a", "b", resize=True),
         one(world, "a", "b", seeds=[1]),
         one(world, "a", "b", budget="smoke"),
-        one(world, "a", "b", train_sources=["dcgan-a"]),
-        one(world, "a", "b", test_sources=["dcgan-a"]),
+        one(world, "a", "b", train_sources=("dcgan-a",)),
+        one(world, "a", "b", test_sources=("dcgan-a",)),
         one(world, "a", "b", params={"fussy": True}),
     ]
-    assert len({spec.key, *(other.key for other in others)}) == 9
+    assert len({job.key, *(other.key for other in others)}) == 9
+
+
+def test_a_job_within_one_dataset_is_no_closed_set_job(world: dict[str, GMDataset]) -> None:
+    side = one_side("a", world["a"].identity)
+    (closed,) = make_plan(["colour"], [(side, side)])
+    assert one(world, "a", "a").key != closed.key
 
 
 def test_a_method_that_breaks_marks_its_own_job_failed(
-    world: dict[str, GMDataset], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    world: dict[str, GMDataset], tmp_path: Path, plugins: dict[str, type[Method]], monkeypatch: Any
 ) -> None:
-    monkeypatch.setattr(Colour, "fit", lambda self, *a, **k: 1 / 0)
-    spec, store = one(world, "a", "large"), Store(tmp_path)
-    record = execute_transfer(spec, store, device="cpu")
+    monkeypatch.setattr(plugins["colour"], "fit", lambda self, *a, **k: 1 / 0)
+    job, store = one(world, "a", "large"), Store(tmp_path)
+    record = execute(job, store, QUICK)
     assert record.status == "failed" and "ZeroDivisionError" in (record.reason or "")
-    assert "Traceback" in (store.folder(spec) / "traceback.txt").read_text()
+    assert "Traceback" in (store.folder(job) / "traceback.txt").read_text()
 
 
 def test_a_method_slower_than_the_limit_is_declined_and_run_again_without_it(
-    world: dict[str, GMDataset], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    world: dict[str, GMDataset], tmp_path: Path, plugins: dict[str, type[Method]]
 ) -> None:
-    fit = Colour.fit
+    class Reporting(plugins["colour"]):  # type: ignore[misc]
+        def fit(self, train: ImageSet, *, context: FitContext, **rest: Any) -> Method:
+            for done in range(3):
+                context.progress("train", done, 2)
+            fitted: Method = super().fit(train, context=context, **rest)
+            return fitted
 
-    def reporting(self: Colour, train: ImageSet, *, context: FitContext, **rest: Any) -> Colour:
-        for done in range(3):
-            context.progress("train", done, 2)
-        return fit(self, train, context=context, **rest)
-
-    monkeypatch.setattr(Colour, "fit", reporting)
-    spec, store = one(world, "a", "large"), Store(tmp_path)
-    record = execute_transfer(spec, store, device="cpu", time_limit=1e-9)
+    plugins["colour"] = Reporting
+    job, store = one(world, "a", "large"), Store(tmp_path)
+    record = execute(job, store, dataclasses.replace(QUICK, time_limit=1e-9))
     assert record.status == "declined"
     assert "time limit of 1e-09 minutes on cpu" in (record.reason or "")
     assert "'train'" in (record.reason or "")
-    assert find_transfer(store, spec) is None
-    assert execute_transfer(spec, store, device="cpu", time_limit=60).status == "done"
+    assert store.find(job) is None
+    assert execute(job, store, dataclasses.replace(QUICK, time_limit=60)).status == "done"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -19,8 +20,8 @@ EMBEDDINGS = "embeddings.safetensors"
 _COLUMNS = (PROBABILITIES, PROBE)
 """Arrays of shape (N, K) that stand in the table of predictions as ``KEY:SOURCE``."""
 
-_REASON = "reason:"
-"""Begins the metadata key under which a score's reason is stored."""
+_REASONS = "reasons"
+"""Metadata key of the reasons, one JSON object; several keys would be written in any order."""
 
 
 def write_evidence(folder: Path, evidence: Evidence, labels: Labels) -> dict[str, ArtifactEntry]:
@@ -40,7 +41,9 @@ def write_evidence(folder: Path, evidence: Evidence, labels: Labels) -> dict[str
         save_file(
             {key: np.ascontiguousarray(value) for key, value in arrays.items()},
             folder / EVIDENCE,
-            {f"{_REASON}{key}": reason for key, reason in evidence.reasons.items()} or None,
+            {_REASONS: json.dumps(dict(evidence.reasons), sort_keys=True)}
+            if evidence.reasons
+            else None,
         )
         written["evidence"] = ArtifactEntry.of(folder / EVIDENCE)
     return written
@@ -97,14 +100,11 @@ def read_evidence(
         try:
             with safe_open(path, "np") as file:
                 arrays |= {key: file.get_tensor(key) for key in file.keys()}
-                metadata = file.metadata() or {}
-        except (OSError, ValueError, SafetensorError) as error:
+                reasons = json.loads((file.metadata() or {}).get(_REASONS, "{}"))
+        except (OSError, ValueError, RecursionError, SafetensorError) as error:
             raise BadInput(f"The evidence {path} cannot be read: {error}.") from error
-        reasons = {
-            key.removeprefix(_REASON): reason
-            for key, reason in metadata.items()
-            if key.startswith(_REASON)
-        }
+        if not isinstance(reasons, dict) or not all(isinstance(r, str) for r in reasons.values()):
+            raise BadInput(f"The evidence {path} cannot be read: its reasons are no sentences.")
     return Evidence(arrays, reasons), found[1]
 
 
@@ -128,7 +128,14 @@ def read_predictions(
             if rows != images:
                 raise BadInput(f"{path} judges {rows} images, but there are {images}.")
             table = file.read(use_threads=False)
-        labels = [index[name] for name in table["source"].to_pylist()]
+        for column in ("id", "source"):
+            if column not in table.column_names:
+                raise BadInput(f"The predictions {path} hold no column {column!r}.")
+        truth = table["source"].to_pylist()
+        for name in dict.fromkeys(truth):
+            if name not in index:
+                raise BadInput(f"The predictions {path} are of images of {name!r}, too.")
+        labels = [index[name] for name in truth]
         arrays: dict[str, NDArray[np.generic]] = {}
         for prefix in _COLUMNS:
             names = [name for name in table.column_names if name.startswith(f"{prefix}:")]
@@ -142,8 +149,6 @@ def read_predictions(
             parts = [np.from_dlpack(table[name].combine_chunks()) for name in names]
             arrays[prefix] = np.stack(parts, axis=1)
         ids = np.asarray(table["id"].to_pylist(), str)
-    except KeyError as error:
-        raise BadInput(f"The predictions {path} hold no {error}.") from error
     except (OSError, TypeError, ValueError, BufferError, pa.ArrowException) as error:
         reason = str(error).rstrip(".")
         raise BadInput(f"The predictions {path} cannot be read: {reason}.") from error

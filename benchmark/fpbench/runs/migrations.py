@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -87,9 +88,10 @@ def _method(content: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
     return job, {"title": method["title"], "package": renamed(method["package"])}
 
 
+_LIMITS = tuple(field.name for field in fields(Limits))
 _PROTOCOL = (
     "budget", "seed", "fold", "folds", "unit", "control", "classifier", "embedding_dimension",
-    "fdr_samples", "fdr_dimensions", "scoring", *Limits.__dataclass_fields__,
+    "fdr_samples", "fdr_dimensions", "scoring", *_LIMITS,
 )  # fmt: skip
 
 
@@ -103,7 +105,7 @@ def _closed_to_2(content: dict[str, Any]) -> dict[str, Any]:
     side = {name: dataset[name] for name in identity}
     asked = ("budget", "seed", "fold", "folds", "control", "scoring")
     judged = ("unit", "classifier", "embedding_dimension", "fdr_samples", "fdr_dimensions")
-    limits = {name: protocol[name] for name in Limits.__dataclass_fields__ if name in protocol}
+    limits = {name: protocol[name] for name in _LIMITS if name in protocol}
     return {
         "job": {
             **job,

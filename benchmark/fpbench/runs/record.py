@@ -236,14 +236,47 @@ def parse_record(text: str, path: Path) -> Record:
         path: Its file, for messages.
 
     Raises:
-        BadInput: If it is no record, holds numbers that are not finite, or has a schema version
-            that is newer or cannot be migrated.
+        BadInput: If it is no record, holds numbers that are not finite, contradicts itself, or
+            has a schema version that is newer or cannot be migrated.
     """
     content = migrated(parse_json(text, path, "record"), path)
     try:
-        return Record.model_validate(content)
+        record = Record.model_validate(content)
     except ValidationError as error:
         raise BadInput(f"{path} is not a valid record: {told(error)}.") from error
+    wrong = _contradiction(record)
+    if wrong is not None:
+        raise BadInput(f"{path} is not a valid record: {wrong}.")
+    return record
+
+
+def _contradiction(record: Record) -> str | None:
+    """What no run can have written, though every field is of its type."""
+    fold, folds = record.job.fold, record.job.folds
+    if record.created.tzinfo is None:
+        return f"created: {record.created.isoformat()} has no time zone"
+    for name, side in (("train", record.train), ("test", record.test)):
+        wrong = None if side is None else _wrong_sources(side.sources)
+        if wrong is not None:
+            return f"{name}.sources: {wrong}"
+    if (fold is None) != (folds is None) or (
+        fold is not None and folds is not None and not 0 <= fold < folds
+    ):
+        return f"job.fold: there is no fold {fold} of {folds}"
+    return None
+
+
+def _wrong_sources(sources: list[SourceEntry]) -> str | None:
+    names = [source.name for source in sources]
+    twice = next((name for name in names if names.count(name) > 1), None)
+    if twice is not None:
+        return f"{twice!r} is there twice"
+    if sum(source.is_real for source in sources) > 1:
+        return "more than one is of the family Real"
+    if all(source.is_real for source in sources):
+        return "there is no generator"
+    counts = [n for s in sources for n in (s.train, s.validation, s.test) if n is not None]
+    return "a number of images is negative" if min(counts, default=0) < 0 else None
 
 
 def read_record(path: Path) -> Record:

@@ -1,6 +1,7 @@
 """All families of scores, and every score's definition by its key.
 
-A new family is one module of this room and one word in `FAMILIES`.
+A new family is one module of this room and one word in `SAME_SOURCES`, or in `FAMILIES` if it is
+of a protocol that names its families itself.
 """
 
 from __future__ import annotations
@@ -19,21 +20,20 @@ from fpbench.scores.transfer import Transfer
 HEADLINE = ACCURACY
 """The score that closed-set rows are ranked by."""
 
+SAME_SOURCES: tuple[ScoreFamily, ...] = (
+    Attribution(),
+    Bags(),
+    Probe(),
+    Separability(),
+    Decorrelation(),
+    Neighbourhood(),
+)
+"""Of a method that is tested on the sources which it was trained on, in the order of tables."""
+
 FAMILIES: dict[str, ScoreFamily] = {
-    family.name: family
-    for family in (
-        Attribution(),
-        Bags(),
-        Probe(),
-        Separability(),
-        Decorrelation(),
-        Neighbourhood(),
-        Transfer(),
-        OpenSet(),
-        Robustness(),
-    )
+    family.name: family for family in (*SAME_SOURCES, Transfer(), OpenSet(), Robustness())
 }
-"""By name, in the order of tables."""
+"""All of them by name."""
 
 SCORES: dict[str, ScoreDefinition] = {
     score.key: score for family in FAMILIES.values() for score in family.scores

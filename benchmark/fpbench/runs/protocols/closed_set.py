@@ -14,7 +14,7 @@ from fpbench.runs.protocols.base import Finished, Load, Prepared, Protocol, desc
 from fpbench.runs.record import ArtifactEntry
 from fpbench.runs.splits import limit_splits, splits_of
 from fpbench.runs.structure import describe_structure, read_structure, write_structure
-from fpbench.scores.catalogue import FAMILIES
+from fpbench.scores.catalogue import SAME_SOURCES
 from fpbench.scores.evidence import ScoringSettings
 
 
@@ -22,12 +22,7 @@ class ClosedSet(Protocol):
     """Who among the sources trained on made an image, and how fingerprints of sources differ."""
 
     name = CLOSED_SET
-    families = tuple(
-        FAMILIES[name]
-        for name in (
-            "attribution", "bags", "probe", "separability", "decorrelation", "neighbourhood",
-        )
-    )  # fmt: skip
+    families = SAME_SOURCES
     limits = frozenset(Limits.__dataclass_fields__) - {"augment"}
 
     def prepare(self, job: Job, load: Load) -> Prepared:

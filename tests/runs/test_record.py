@@ -1,0 +1,97 @@
+"""What a record of the present schema may not say, and what it is read as."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from fpbench.errors import BadInput
+from fpbench.runs.migrations import SCHEMA_VERSION
+from fpbench.runs.record import Record, parse_record, read_record
+
+VERSION_1 = Path(__file__).parent / "version_1"
+
+
+@pytest.fixture
+def document() -> dict[str, Any]:
+    """A record of a transfer, which has two sides."""
+    return read_record(VERSION_1 / "transfer.json").model_dump(mode="json")
+
+
+def parse(document: dict[str, Any]) -> Record:
+    return parse_record(json.dumps(document), Path("x.json"))
+
+
+@pytest.mark.parametrize(
+    ("changes", "told"),
+    [
+        ({"created": "2026-01-01T00:00:00"}, r"created: 2026-01-01T00:00:00 has no time zone"),
+        ({"test__sources": []}, "test.sources: there is no generator"),
+        ({"train__sources": []}, "train.sources: there is no generator"),
+        ({"test__sources__1__name": "real"}, "test.sources: 'real' is there twice"),
+        ({"train__sources__2__family": "Real"}, "train.sources: more than one is of the family"),
+        ({"test__sources__1__test": -24}, "test.sources: a number of images is negative"),
+        ({"job__fold": 2, "job__folds": 2}, "job.fold: there is no fold 2 of 2"),
+        ({"job__fold": -1, "job__folds": 3}, "job.fold: there is no fold -1 of 3"),
+        ({"job__fold": 0}, "job.fold: there is no fold 0 of None"),
+        ({"job__folds": 4}, "job.fold: there is no fold None of 4"),
+        ({"schema_version": SCHEMA_VERSION + 1}, "update fpbench to read it"),
+        ({"surprise": 1}, "surprise: Extra inputs"),
+        ({"job__surprise": 1}, "job.surprise: Unexpected keyword"),
+        ({"job__train__surprise": 1}, "job.train.surprise: Unexpected keyword"),
+        ({"scores__family": 0.5}, "scores.family: Input should be a valid dictionary"),
+        ({"status": "perfect"}, "status: Input should be 'done', 'failed' or 'declined'"),
+        ({"key": None, "status": None}, "and 1 more problem"),
+    ],
+)
+def test_what_cannot_be_is_refused_in_a_sentence(
+    document: dict[str, Any], changes: dict[str, Any], told: str
+) -> None:
+    for place, value in changes.items():
+        *parents, last = place.split("__")
+        target: Any = document
+        for name in parents:
+            target = target[int(name) if name.isdecimal() else name]
+        target[int(last) if last.isdecimal() else last] = value
+    with pytest.raises(BadInput, match=told) as refused:
+        parse(document)
+    assert "\n" not in str(refused.value) and str(refused.value).startswith("x.json ")
+
+
+@pytest.mark.parametrize("name", ["key", "job", "method", "test", "setup", "environment"])
+def test_what_must_be_there_is_named(document: dict[str, Any], name: str) -> None:
+    del document[name]
+    with pytest.raises(BadInput, match=f"not a valid record: {name}: Field required"):
+        parse(document)
+
+
+def test_a_record_of_one_side_was_trained_on_what_it_tests(document: dict[str, Any]) -> None:
+    record = parse(document)
+    assert record.trained is record.train and record.train != record.test
+    record = parse({**document, "train": None})
+    assert record.trained is record.test
+    assert [s.name for s in record.test.generators] == [s.name for s in record.test.sources[1:]]
+
+
+def test_scores_are_read_as_they_were_written(document: dict[str, Any]) -> None:
+    record = parse(document)
+    scores = record.score_values
+    assert record.with_scores(scores) == record
+    assert record.headline == scores["shared_masked"] and scores["shared_masked"].reason
+    assert record.model_copy(update={"scores": {}}).headline is None
+    document["scores"]["family"]["ci_low"] = 0.99
+    with pytest.raises(ValueError, match="reversed"):
+        _ = parse(document).score_values
+
+
+def test_a_file_that_is_not_there_or_no_record_is_named(tmp_path: Path) -> None:
+    with pytest.raises(BadInput, match=r"There is no record .*record\.json"):
+        read_record(tmp_path)
+    path = tmp_path / "x.json"
+    path.write_bytes(b"\xff\xfe")
+    with pytest.raises(BadInput, match="Cannot read the record"):
+        read_record(path)
+    path.write_bytes(b"[" + b"1," * (3 << 20))
+    with pytest.raises(BadInput, match="more than 4 MiB; no record is that large"):
+        read_record(path)
