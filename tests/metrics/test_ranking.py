@@ -47,6 +47,16 @@ def test_friedman_equals_scipy(seed):
     table = np.random.default_rng(seed).integers(0, 8, size=(9, 5)).astype(float)
     got = ranking.friedman(table)
     assert got.chi_square == pytest.approx(stats.friedmanchisquare(*table.T).statistic)
+    assert got.average_ranks == pytest.approx(stats.rankdata(-table, axis=1).mean(axis=0))
+    assert got.p_value == pytest.approx(stats.f.sf(got.f_statistic, 4, 32))
+
+
+@pytest.mark.parametrize("methods", [2, 5, 17, 100])
+@pytest.mark.parametrize("alpha", [0.001, 0.05, 0.1])
+def test_critical_difference_has_scipys_quantile(methods, alpha):
+    quantile = stats.studentized_range.ppf(1 - alpha, methods, np.inf)
+    expected = quantile / np.sqrt(2) * np.sqrt(methods * (methods + 1) / (6 * 7))
+    assert ranking.critical_difference(methods, 7, alpha) == pytest.approx(expected, rel=1e-6)
 
 
 def test_friedman_without_ties_is_the_printed_formula():
