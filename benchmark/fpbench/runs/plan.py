@@ -10,7 +10,7 @@ from functools import lru_cache, partial
 from typing import Any
 
 from fpbench import registry
-from fpbench.datasets.load import DatasetIdentity
+from fpbench.datasets.dataset import DatasetIdentity
 from fpbench.errors import BadInput
 from fpbench.images import Source
 from fpbench.method import Budget, Method
