@@ -115,8 +115,11 @@ def circles(edges: dict[str, set[str]]) -> list[str]:
 
 def test_files_do_not_import_each_other_in_a_circle() -> None:
     files = {
-        ".".join(("fpbench", *relative.with_suffix("").parts)).removesuffix(".__init__"): path
-        for path, relative in modules(fpbench)
+        ".".join((package.__name__, *relative.with_suffix("").parts)).removesuffix(
+            ".__init__"
+        ): path
+        for package in (fpbench, fpbench_methods)
+        for path, relative in modules(package)
     }
     known = set(files)
     edges = {

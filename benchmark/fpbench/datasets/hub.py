@@ -134,9 +134,7 @@ def _told_status(error: HfHubHTTPError, repository: str, at: str) -> str:
             "wait some minutes, or log in (`hf auth login`), which lets you ask more often."
         )
     failed = "is out of order and failed" if status is None or status >= 500 else "failed"
-    return (
-        f"The Hub {failed} on {repository}{at} (status {status}): try again later. {_INSTEAD}"
-    )
+    return f"The Hub {failed} on {repository}{at} (status {status}): try again later. {_INSTEAD}"
 
 
 def fetch_description(repository: str, revision: str | None, *, offline: bool) -> Snapshot:

@@ -45,7 +45,9 @@ TRACEBACK_FILE = "traceback.txt"
 FIGURES = "figures"
 
 
-_loaded: dict[tuple[str, str, bool], GMDataset] = {}
+loaded: dict[tuple[str, str, bool], GMDataset] = {}
+"""Datasets that the jobs of a plan share, the one used last at the end."""
+
 # A transfer job needs two at a time.
 _KEPT = 2
 
@@ -59,17 +61,16 @@ def load_once(
         BadInput: If it cannot be loaded, or its content is no longer that of the plan.
     """
     key = (reference, content_hash, offline)
-    dataset = _loaded.pop(key, None)
+    dataset = loaded.pop(key, None)
     if dataset is None:
         dataset = resolve(reference, offline=offline, progress=progress).load(progress)
         if dataset.identity.content_hash != content_hash:
             raise BadInput(
                 f"The dataset {reference} changed while the plan was running; start it again."
             )
-    # The one used last stands last.
-    _loaded[key] = dataset
-    while len(_loaded) > _KEPT:
-        del _loaded[next(iter(_loaded))]
+    loaded[key] = dataset
+    while len(loaded) > _KEPT:
+        del loaded[next(iter(loaded))]
     return dataset
 
 
