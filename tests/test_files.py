@@ -12,6 +12,7 @@ import pytest
 from fpbench.errors import BadInput
 from fpbench.files import (
     SCRATCH,
+    expanded,
     file_sha256,
     is_scratch,
     remove_abandoned,
@@ -50,6 +51,20 @@ def test_a_block_that_raises_leaves_what_was_there(tmp_path: Path) -> None:
         (folder / "x").write_text("half")
         raise KeyboardInterrupt
     assert names(tmp_path) == ["a"] and (tmp_path / "a").read_text() == "old"
+
+
+def test_a_folder_named_by_what_it_holds_stays(tmp_path: Path) -> None:
+    for text in ("first", "second"):
+        with writing_folder(tmp_path / "f", replace=False) as folder:
+            (folder / text).write_text(text)
+    assert names(tmp_path) == ["f"] and names(tmp_path / "f") == ["first"]
+
+
+def test_the_home_of_nobody_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert expanded(Path("~/x")) == tmp_path / "x" and expanded(Path("x")) == Path("x")
+    with pytest.raises(BadInput, match=r"~nobody-of-this-name/x begins with the home folder"):
+        expanded(Path("~nobody-of-this-name/x"))
 
 
 def test_a_folder_takes_the_place_of_an_earlier_one(tmp_path: Path) -> None:

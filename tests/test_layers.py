@@ -73,17 +73,73 @@ def test_rooms_of_one_layer_do_not_import_each_other_in_a_circle() -> None:
         same = {r for r in imported_rooms(path) if r in LAYERS[layer_of(room)] and r != room}
         edges.setdefault(room, set()).update(same)
 
+    assert circles(edges) == []
+
+
+def imported_files(path: Path, known: set[str]) -> Iterator[str]:
+    """Modules that a file imports when it is run, at its top or within a function."""
+
+    def visit(node: ast.AST) -> Iterator[str]:
+        if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test):
+            for other in node.orelse:
+                yield from visit(other)
+            return
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+            for alias in node.names:
+                # `from fpbench.datasets import hub` imports the file hub.
+                inner = f"{node.module}.{alias.name}"
+                yield inner if inner in known else node.module
+        for child in ast.iter_child_nodes(node):
+            yield from visit(child)
+
+    yield from visit(ast.parse(path.read_text(encoding="utf-8")))
+
+
+def circles(edges: dict[str, set[str]]) -> list[str]:
+    """Names from which a path leads back to themselves."""
+
     def reachable(start: str) -> set[str]:
         seen: set[str] = set()
-        todo = list(edges.get(start, ()))
+        todo = list(edges[start])
         while todo:
-            room = todo.pop()
-            if room not in seen:
-                seen.add(room)
-                todo += edges.get(room, ())
+            name = todo.pop()
+            if name not in seen:
+                seen.add(name)
+                todo += edges[name]
         return seen
 
-    assert [room for room in edges if room in reachable(room)] == []
+    return sorted(name for name in edges if name in reachable(name))
+
+
+def test_files_do_not_import_each_other_in_a_circle() -> None:
+    files = {
+        ".".join((package.__name__, *relative.with_suffix("").parts)).removesuffix(
+            ".__init__"
+        ): path
+        for package in (fpbench, fpbench_methods)
+        for path, relative in modules(package)
+    }
+    known = set(files)
+    edges = {
+        name: known & set(imported_files(path, known)) - {name} for name, path in files.items()
+    }
+    assert len(edges["fpbench.datasets.resolve"]) > 5
+    assert circles(edges) == []
+
+
+def test_a_circle_of_files_is_seen(tmp_path: Path) -> None:
+    (tmp_path / "a.py").write_text("def late():\n    from p.b import x\n")
+    (tmp_path / "b.py").write_text("from p import c\n")
+    (tmp_path / "c.py").write_text("import p.a\n")
+    typing = "from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    from p import a\n"
+    (tmp_path / "d.py").write_text(typing)
+    known = {"p.a", "p.b", "p.c", "p.d"}
+    edges = {
+        name: known & set(imported_files(tmp_path / f"{name[2:]}.py", known)) for name in known
+    }
+    assert circles(edges) == ["p.a", "p.b", "p.c"]
 
 
 def test_methods_import_only_what_a_stranger_may() -> None:

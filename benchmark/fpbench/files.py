@@ -1,4 +1,6 @@
-"""Files and folders that are whole or not there: write then rename, hashes, scratch of the dead.
+"""Files and folders that are whole or not there, and read within bounds.
+
+Written, then renamed; hashed; what a killed process left is removed.
 
 Scratch names begin with `SCRATCH` and hold the process id of their owner, so that what a killed
 process left can be told from what another one is writing (`remove_abandoned`).
@@ -7,6 +9,8 @@ process left can be told from what another one is writing (`remove_abandoned`).
 from __future__ import annotations
 
 import hashlib
+import json
+import math
 import os
 import re
 import shutil
@@ -14,11 +18,15 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any, NoReturn
 
 from fpbench.errors import BadInput
 
 SCRATCH = ".partial-"
 """How the name of everything begins that is not finished; readers pass over such names."""
+
+LARGEST = 4 << 20
+"""Bytes of the largest document that is read; none of ours comes near."""
 
 _OWNED = re.compile(rf"{re.escape(SCRATCH)}(?P<host>[0-9a-f]{{8}})-(?P<pid>\d+)-")
 
@@ -82,10 +90,14 @@ def write_text(path: Path, text: str) -> None:
 
 
 @contextmanager
-def writing_folder(path: Path) -> Iterator[Path]:
+def writing_folder(path: Path, *, replace: bool = True) -> Iterator[Path]:
     """A folder to fill, which becomes `path` if the block ends well and is removed if not.
 
-    What lay at `path` before is replaced in one step and then removed.
+    Args:
+        path: The folder.
+        replace: Whether what lies at `path` by then is replaced in one step and removed; else it
+            stays, and what the block wrote is removed. The latter is for folders named by what
+            they hold, where whoever was faster wrote the same.
 
     Raises:
         CannotWrite: If the disk is full or the folder is not ours, with the system's reason.
@@ -97,17 +109,19 @@ def writing_folder(path: Path) -> Iterator[Path]:
         yield scratch
         with told(path):
             scratch.chmod(0o777 & ~_umask())
-            _put(scratch, path)
+            _put(scratch, path, replace)
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
 
 
-def _put(scratch: Path, path: Path) -> None:
+def _put(scratch: Path, path: Path, replace: bool) -> None:
     """Put a folder in its place; another process may be putting the same one there meanwhile."""
     for attempt in range(5):
         outdated = Path(tempfile.mkdtemp(prefix=_prefix(), dir=path.parent))
         try:
             if path.exists():
+                if not replace:
+                    return
                 path.replace(outdated / "old")
             scratch.replace(path)
             return
@@ -121,6 +135,20 @@ def _put(scratch: Path, path: Path) -> None:
 
 class CannotWrite(BadInput):
     """The system refuses to write a file or folder, e.g. because the disk is full."""
+
+
+def expanded(path: Path) -> Path:
+    """A path with ``~`` and ``~name`` written out.
+
+    Raises:
+        BadInput: If there is no such user.
+    """
+    try:
+        return path.expanduser()
+    except RuntimeError as error:
+        raise BadInput(
+            f"{path} begins with the home folder of a user who is not here; write the whole path."
+        ) from error
 
 
 @contextmanager
@@ -194,3 +222,53 @@ def file_sha256(path: Path) -> str:
     """SHA-256 of a file's bytes, in hexadecimal digits."""
     with path.open("rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def read_limited(path: Path, what: str, largest: int = LARGEST) -> str:
+    """The text of a plain file, if it is not larger than `largest` bytes.
+
+    Args:
+        path: The file; devices and pipes, which never end, are refused.
+        what: What it is, for messages, e.g. ``record``.
+        largest: Bytes read at most.
+
+    Raises:
+        BadInput: If it is not there, no plain file, too large, or not UTF-8.
+    """
+    try:
+        if not path.exists():
+            raise BadInput(f"There is no {what} {path}.")
+        if not path.is_file():
+            raise BadInput(f"{path} is no plain file, so it cannot be a {what}.")
+        if path.stat().st_size > largest:
+            raise BadInput(
+                f"{path} has more than {largest / 2**20:g} MiB; no {what} is that large."
+            )
+        return path.read_bytes().decode("utf-8")
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or str(error)
+        raise BadInput(f"Cannot read the {what} {path}: {reason}.") from error
+
+
+def parse_json(text: str, path: Path, what: str) -> dict[str, Any]:
+    """The object that a JSON text holds; numbers that are not finite are refused.
+
+    Raises:
+        BadInput: If it is no JSON, or not an object.
+    """
+    try:
+        content = json.loads(text, parse_constant=_refuse, parse_float=_finite)
+    except (ValueError, RecursionError) as error:
+        raise BadInput(f"{path} is not JSON: {error}.") from error
+    if not isinstance(content, dict):
+        raise BadInput(f"{path} is not a {what}: it holds a {type(content).__name__}.")
+    return content
+
+
+def _refuse(constant: str) -> NoReturn:
+    raise ValueError(f"{constant} is not a number that a document may hold")
+
+
+def _finite(text: str) -> float:
+    number = float(text)
+    return number if math.isfinite(number) else _refuse(text)

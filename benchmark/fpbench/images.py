@@ -20,6 +20,10 @@ FAMILIES = ("Real", "VAE", "GAN", "Flow", "Score", "Synthetic", "Unknown")
 ``Unknown`` is that of a source in a folder of images that nobody described."""
 
 
+# Bytes of pixels copied at a time where they come from elsewhere.
+_AT_ONCE = 16 << 20
+
+
 @dataclass(frozen=True)
 class Source:
     """One origin of images: a generative model as trained and sampled, or Real.
@@ -149,8 +153,7 @@ class ImageSet:
 
     def select(self, indices: ArrayLike) -> ImageSet:
         """The images at `indices` (integers or a boolean mask), in that order."""
-        chosen = np.asarray(indices)
-        chosen = np.flatnonzero(chosen) if chosen.dtype == bool else chosen.astype(np.int64)
+        chosen = _positions(indices)
         labels = None if self._labels is None else self._labels[chosen]
         return ImageSet(self._pixels[chosen], self._sources, labels, self._ids[chosen].tolist())
 
@@ -183,3 +186,45 @@ class ImageSet:
             raise ValueError(f"a batch holds at least one image, not {size}")
         for start in range(0, len(self), size):
             yield self._pixels[start : start + size]
+
+
+def select_across(parts: Sequence[ImageSet], indices: ArrayLike) -> ImageSet:
+    """Images of several sets, counted through from the first to the last.
+
+    The chosen pixels are copied once and nothing else is: to pool the sets first would copy
+    every image, memory-mapped or not, before any is chosen.
+
+    Args:
+        parts: Labelled sets of the same sources and image size.
+        indices: Integers or a boolean mask over all images of `parts`.
+
+    Returns:
+        The chosen images, in the order of `indices`.
+
+    Raises:
+        ValueError: If the parts have other sources or sizes than the first.
+        IndexError: If there is no such image.
+    """
+    first = parts[0]
+    for part in parts:
+        if part.sources != first.sources or part.size != first.size:
+            raise ValueError("images of other sources or sizes cannot be selected together")
+    chosen = _positions(indices)
+    starts = np.cumsum([0, *map(len, parts)])
+    if len(chosen) and not (0 <= chosen.min() and chosen.max() < starts[-1]):
+        raise IndexError(f"positions must be from 0 to {starts[-1] - 1}")
+    pixels = np.empty((len(chosen), *first.size, 3), np.uint8)
+    step = max(1, _AT_ONCE // max(1, 3 * first.size[0] * first.size[1]))
+    for part, start in zip(parts, starts[:-1].tolist(), strict=True):
+        own = np.flatnonzero((chosen >= start) & (chosen < start + len(part)))
+        for begin in range(0, len(own), step):
+            some = own[begin : begin + step]
+            pixels[some] = part.pixels[chosen[some] - start]
+    labels = np.concatenate([part.labels for part in parts])
+    ids = np.concatenate([part.ids for part in parts])
+    return ImageSet(pixels, first.sources, labels[chosen], ids[chosen].tolist())
+
+
+def _positions(indices: ArrayLike) -> NDArray[np.int64]:
+    chosen = np.asarray(indices)
+    return np.flatnonzero(chosen) if chosen.dtype == bool else chosen.astype(np.int64)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from fpbench.errors import BadInput
 
 if TYPE_CHECKING:
-    from fpbench.datasets.load import GMDataset
+    from fpbench.datasets.dataset import GMDataset
     from fpbench.method import Budget, Method, Progress
     from fpbench.runs.ablation import Ablation, Value, Varied
     from fpbench.runs.executors.base import Executor, Report
@@ -320,14 +320,14 @@ def load_dataset(
     Args:
         dataset: As ``--dataset`` takes it.
         offline: Whether to keep from asking the Hub.
-        progress: Called as ``progress(what, done, total)`` while decoding.
+        progress: Called as ``progress(what, done, total)`` while hashing and decoding.
 
     Raises:
         BadInput: If there is no such dataset, or its files are not what was built.
     """
-    from fpbench.datasets.load import load
+    from fpbench.datasets.resolve import resolve
 
-    return load(str(dataset), offline=offline, progress=progress)
+    return resolve(str(dataset), offline=offline, progress=progress).load(progress)
 
 
 def read_record(path: str | Path) -> Record:
@@ -353,8 +353,9 @@ def _seeds(seeds: int | Sequence[int]) -> Sequence[int]:
 
 
 def _side(reference: str | Path, running: Mapping[str, Any], sources: Sequence[str] = ()) -> Any:
-    from fpbench.datasets.load import identify
+    from fpbench.datasets.resolve import resolve
     from fpbench.runs.plan import one_side
 
     name = str(reference)
-    return one_side(name, identify(name, offline=bool(running.get("offline"))), sources)
+    found = resolve(name, offline=bool(running.get("offline")))
+    return one_side(name, found.identity, sources)

@@ -19,7 +19,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from fpbench.datasets.load import load
+from fpbench.datasets.resolve import resolve
 from fpbench.images import ImageSet
 
 EDGES = (0.0, 0.125, 0.25, 0.5, 0.75, 1.0)
@@ -73,7 +73,7 @@ def main() -> int:
     """Print one line a band, then the plain numbers."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("dataset")
-    dataset = load(parser.parse_args().dataset)
+    dataset = resolve(parser.parse_args().dataset).load()
     train, test = generated(dataset.train), generated(dataset.test)
     a, b = spectra(train), spectra(test)
     rows, columns = np.indices(a.shape[1:])

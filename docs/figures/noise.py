@@ -17,7 +17,7 @@ from fpbench.runs.outcome import build_method, run_method
 from fpbench.runs.scoring import real_column
 
 from fpbench import registry
-from fpbench.datasets.load import load
+from fpbench.datasets.resolve import resolve
 from fpbench.images import ImageSet
 from fpbench.leaderboard.view.columns import score_text
 from fpbench.method import FitContext
@@ -39,7 +39,7 @@ def main() -> int:
     parser.add_argument("--method", nargs="+", required=True, metavar="NAME[:VARIANT]")
     parser.add_argument("--noise", nargs="+", type=float, default=[0.0, 2.0, 8.0], metavar="SIGMA")
     asked = parser.parse_args()
-    splits = splits_of(load(asked.dataset), None, None)
+    splits = splits_of(resolve(asked.dataset).load(), None, None)
     real = real_column(splits.train.sources)
     for name in asked.method:
         cls, variant = registry.resolve_method(name)

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from safetensors.numpy import load_file
 
-from fpbench.datasets.load import load
+from fpbench.datasets.resolve import resolve
 from fpbench.metrics.separability import separability_scores
 from fpbench.plots.curve import Curve, plot_curves
 from fpbench.runs.ablation import (
@@ -64,7 +64,7 @@ def fdr_curve(features: NDArray[np.float64], labels: NDArray[np.int64], sizes: t
 
 def draw_fdr(folder: Path) -> None:
     """FDR against n: a real run, and sources that are all alike but for their mean."""
-    dataset = load(DATASET)
+    dataset = resolve(DATASET).load()
     labels = dataset.test.labels
     embeddings = load_file(folder / "embeddings.safetensors")["test"].astype(np.float64)
     generated = labels > 0
@@ -89,7 +89,7 @@ def draw_fdr(folder: Path) -> None:
 
 def draw_bags(store: Store) -> None:
     """Accuracy against the size of bags."""
-    dataset = load(DATASET)
+    dataset = resolve(DATASET).load()
     values = default_values("bag-size", dataset)
     points = plan_ablation(METHOD, DATASET, dataset, "bag-size", values)
     ablation = Ablation(
@@ -109,11 +109,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--runs", type=Path, default=Path("runs"))
     store = Store(parser.parse_args().runs)
-    (spec,) = make_plan([TREE_METHOD], {TREE_DATASET: load(TREE_DATASET).identity})
+    (spec,) = make_plan([TREE_METHOD], {TREE_DATASET: resolve(TREE_DATASET).identity})
     folder = finished(store, spec, figures=True)
     for name in ("dendrogram", "alignment"):
         shutil.copyfile(folder / "figures" / f"{name}.png", HERE / f"scoring-{name}.png")
-    (spec,) = make_plan([METHOD], {DATASET: load(DATASET).identity})
+    (spec,) = make_plan([METHOD], {DATASET: resolve(DATASET).identity})
     folder = finished(store, spec)
     draw_fdr(folder)
     draw_bags(store)

@@ -46,11 +46,21 @@ class Repository:
 
 
 class LocalHub:
-    """The server; use as a context manager."""
+    """The server; use as a context manager.
+
+    Attributes:
+        repositories: By ``OWNER/NAME``.
+        renamed: New names by old ones; who asks for an old one is sent on.
+        failing: Status and headers that every request is answered with, or None.
+        requests: Method and path of every request.
+        unknown: Those for which there is no page.
+    """
 
     def __init__(self) -> None:
         self.repositories: dict[str, Repository] = {}
         self.objects: dict[str, bytes] = {}
+        self.renamed: dict[str, str] = {}
+        self.failing: tuple[int, dict[str, str]] | None = None
         self.requests: list[str] = []
         self.unknown: list[str] = []
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), _handler(self))
@@ -169,6 +179,14 @@ def _handler(hub: LocalHub) -> type[BaseHTTPRequestHandler]:
             parts = urlsplit(self.path)
             path = parts.path
             hub.requests.append(f"{self.command} {path}")
+            if hub.failing is not None:
+                self._body()
+                self._send(hub.failing[0], b"", hub.failing[1])
+                return
+            for old, new in hub.renamed.items():
+                if re.search(rf"/datasets/{re.escape(old)}(/|$)", path):
+                    self._send(307, headers={"Location": self.path.replace(old, new, 1)})
+                    return
             for method, pattern, answer in _ROUTES:
                 match = re.fullmatch(pattern, path)
                 if match and self.command in method.split("|"):

@@ -13,7 +13,7 @@ import pytest
 from fpbench.datasets.audit import audit
 from fpbench.datasets.audit_text import as_markdown, as_text, write_into, write_into_card
 from fpbench.datasets.build import build
-from fpbench.datasets.load import load
+from fpbench.datasets.resolve import resolve
 from fpbench.errors import BadInput
 
 Save = Callable[..., None]
@@ -59,7 +59,7 @@ def test_memorised_and_shared_images_are_found(
     save_images(image_folder / "gan-a", noisy)
     report = audit(str(image_folder))
     assert report.finds("memorised") and report.finds("duplicates")
-    dataset = load(str(image_folder))
+    dataset = resolve(str(image_folder)).load()
     in_reference = {str(name).split("/")[1] for name in dataset.reference.ids}
     copied = sum(f"{index:04d}.png" in in_reference for index in range(40))
     assert report.document["duplicates"]["memorised"] == {"gan-a": copied}
@@ -93,7 +93,7 @@ def test_the_report_is_written_and_read_back(tiny_card: Path, tmp_path: Path) ->
     assert written.startswith(page.rstrip("\n"))
     assert written.count("## Audit") == 1 and as_markdown(report).strip() in written
     assert json.loads((built / "audit.json").read_text("utf-8")) == report.document
-    assert load(str(built)).shortcut == report.document["shortcut"]["accuracy"]
+    assert resolve(str(built)).load().shortcut == report.document["shortcut"]["accuracy"]
     assert "Audit of tiny" in as_text(report)
 
 
@@ -101,7 +101,7 @@ def test_an_audit_of_other_images_says_nothing(tiny_card: Path, tmp_path: Path) 
     built = build(tiny_card, tmp_path / "built")
     write_into(audit(str(built)), built)
     build(tiny_card, built, sources=["gan-a"])
-    assert load(str(built)).shortcut is None
+    assert resolve(str(built)).load().shortcut is None
 
 
 def test_a_copy_built_anew_has_the_audit_of_its_card(
@@ -115,9 +115,9 @@ def test_a_copy_built_anew_has_the_audit_of_its_card(
     monkeypatch.setenv("FPBENCH_CARDS", str(tmp_path / "cards"))
     again = build("tiny", tmp_path / "again")
     assert not (again / "audit.json").exists()
-    assert load(str(again)).shortcut == report.document["shortcut"]["accuracy"]
+    assert resolve(str(again)).load().shortcut == report.document["shortcut"]["accuracy"]
     fewer = build("tiny", tmp_path / "fewer", sources=["gan-a"])
-    assert load(str(fewer)).shortcut is None
+    assert resolve(str(fewer)).load().shortcut is None
 
 
 def test_nothing_planted_is_nothing_found() -> None:

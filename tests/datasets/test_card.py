@@ -148,7 +148,7 @@ def test_a_broken_manifest_is_told(tiny_card: Path, tmp_path: Path) -> None:
     path = built / "manifest.json"
     whole = path.read_text("utf-8")
     path.write_text(whole[: len(whole) // 2], "utf-8")
-    with pytest.raises(BadInput, match=r"manifest\.json cannot be read as JSON"):
+    with pytest.raises(BadInput, match=r"manifest\.json is not JSON"):
         card.read_manifest(built)
     document = json.loads(whole)
     document["colour"] = 1

@@ -10,7 +10,7 @@ import pytest
 
 from fpbench.datasets.build import build
 from fpbench.datasets.card import read_manifest
-from fpbench.datasets.load import load
+from fpbench.datasets.resolve import resolve
 from fpbench.errors import BadInput
 
 pytestmark = pytest.mark.slow
@@ -40,7 +40,7 @@ def test_its_samples_repeat(
     edit_yaml(tiny_card / "recipe.yaml", lambda d: d["sources"].update({"gan-a": origin}))
     one, two = build(tiny_card, tmp_path / "one"), build(tiny_card, tmp_path / "two")
     assert read_manifest(one).facts["gan-a"]["num_inference_steps"] == 2
-    first, second = load(str(one)).train, load(str(two)).train
+    first, second = resolve(str(one)).load().train, resolve(str(two)).load().train
     assert (first.of_source("gan-a").pixels == second.of_source("gan-a").pixels).all()
     assert np.ptp(first.of_source("gan-a").pixels) > 50
 

@@ -9,14 +9,14 @@ import pytest
 from PIL import Image
 
 from fpbench.datasets.duplicates import near_duplicates
-from fpbench.datasets.load import load
 from fpbench.datasets.planting import highpass
+from fpbench.datasets.resolve import resolve
 
 
 @pytest.fixture(scope="module")
 def photographs() -> np.ndarray:
     # Crops of test do not overlap each other.
-    return np.asarray(load("gm-mini").test.of_source("real").pixels)
+    return np.asarray(resolve("gm-mini").load().test.of_source("real").pixels)
 
 
 def _found(pixels: np.ndarray) -> set[tuple[int, int, bool]]:

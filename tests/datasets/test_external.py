@@ -12,7 +12,7 @@ import pytest
 
 from fpbench.datasets.build import build
 from fpbench.datasets.layout import shard_path
-from fpbench.datasets.load import identify, load
+from fpbench.datasets.resolve import resolve
 from fpbench.errors import BadInput
 
 SPLITS = ("reference", "train", "validation", "test")
@@ -38,7 +38,7 @@ def stripped(tiny_card: Path, tmp_path: Path, edit_yaml: Any) -> Path:
 
 
 def test_they_are_had_from_the_originals(stripped: Path, tmp_path: Path) -> None:
-    ours, whole = load(str(stripped)), load(str(tmp_path / "whole"))
+    ours, whole = resolve(str(stripped)).load(), resolve(str(tmp_path / "whole")).load()
     assert ours.identity.content_hash == whole.identity.content_hash
     for split in SPLITS:
         assert (getattr(ours, split).pixels == getattr(whole, split).pixels).all()
@@ -49,25 +49,25 @@ def test_they_are_had_from_the_originals(stripped: Path, tmp_path: Path) -> None
 def test_in_whatever_order_they_come(stripped: Path, tmp_path: Path, cache_folder: Path) -> None:
     for path in sorted((tmp_path / "seen").iterdir()):
         path.rename(path.with_name(f"{hash(path.name) % 997:03d}-{path.name}"))
-    expected = np.array(load(str(tmp_path / "whole")).reference.pixels)
+    expected = np.array(resolve(str(tmp_path / "whole")).load().reference.pixels)
     shutil.rmtree(cache_folder)
-    assert (load(str(stripped)).reference.pixels == expected).all()
+    assert (resolve(str(stripped)).load().reference.pixels == expected).all()
 
 
 def test_missing_originals_are_counted(stripped: Path, tmp_path: Path) -> None:
     for path in sorted((tmp_path / "seen").iterdir())[:10]:
         path.unlink()
     with pytest.raises(BadInput, match=r"\d+ of the 54 real images of tiny are not among"):
-        load(str(stripped))
+        resolve(str(stripped)).load()
     shutil.rmtree(tmp_path / "seen")
     with pytest.raises(BadInput, match="is not there"):
-        load(str(stripped))
+        resolve(str(stripped)).load()
 
 
 def test_a_lost_list_is_told(stripped: Path) -> None:
     (stripped / "real-images.json").unlink()
     with pytest.raises(BadInput, match=r"real-images\.json cannot be read"):
-        load(str(stripped))
+        resolve(str(stripped)).load()
 
 
 def test_a_published_dataset_needs_its_files(tiny_card: Path, tmp_path: Path) -> None:
@@ -75,13 +75,13 @@ def test_a_published_dataset_needs_its_files(tiny_card: Path, tmp_path: Path) ->
     assert not (built / "real-images.json").exists()
     (built / shard_path("test", "real")).unlink()
     with pytest.raises(BadInput, match="is missing"):
-        load(str(built))
+        resolve(str(built)).load()
 
 
 def test_identity_needs_no_originals(stripped: Path, tmp_path: Path) -> None:
     shutil.rmtree(tmp_path / "seen")
-    whole = identify(str(tmp_path / "whole")).content_hash
-    assert identify(str(stripped)).content_hash == whole
+    whole = resolve(str(tmp_path / "whole")).identity.content_hash
+    assert resolve(str(stripped)).identity.content_hash == whole
 
 
 def test_equalised_images_are_found_too(
@@ -93,10 +93,10 @@ def test_equalised_images_are_found_too(
 
     edit_yaml(tiny_card / "recipe.yaml", change)
     built = build(tiny_card, tmp_path / "built")
-    expected = np.array(load(str(built)).test.pixels)
+    expected = np.array(resolve(str(built)).load().test.pixels)
     assert expected.shape[1:3] == (8, 8)
     for split in SPLITS:
         (built / shard_path(split, "real")).unlink()
     shutil.copytree(tiny_card / "pictures", built / "pictures")
     shutil.rmtree(tmp_path / "cache")
-    assert (load(str(built)).test.pixels == expected).all()
+    assert (resolve(str(built)).load().test.pixels == expected).all()

@@ -2,21 +2,29 @@
 
 from __future__ import annotations
 
+import errno
 import importlib.util
 import json
 import os
+import shutil
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 import yaml
 
+from fpbench.datasets import hub as hubs
 from fpbench.datasets.build import build
 from fpbench.datasets.card import read_manifest
+from fpbench.datasets.resolve import resolve
+from fpbench.errors import BadInput
 
 REPOSITORY = "me/gm-tiny"
 
@@ -65,6 +73,7 @@ class Client:
         }
 
     def run(self, code: str, *arguments: str, token: str | None = None, **extra: str) -> str:
+        """What the code prints; the client's warnings, e.g. that it asks again, are a failure."""
         environment = {**self._environment, **extra}
         if token is not None:
             environment["HF_TOKEN"] = token
@@ -85,7 +94,13 @@ class Client:
             timeout=120,
         )
         assert done.returncode == 0, done.stderr
+        assert "Retrying" not in done.stderr
         return done.stdout.strip()
+
+    def identity(self, *arguments: str) -> dict[str, str]:
+        """The identity that a reference is resolved to."""
+        found: dict[str, str] = json.loads(self.run(IDENTITY, *arguments))
+        return found
 
     def push(self, folder: Path, token: str | None = local_hub.TOKEN) -> str:
         return self.run(PUSH, str(folder), token=token)
@@ -95,10 +110,16 @@ PUSH = f"""
 from fpbench.datasets.publish import push
 print(push(Path(sys.argv[1]), {REPOSITORY!r}).commit)
 """
+IDENTITY = """
+import json
+from dataclasses import asdict
+from fpbench.datasets.resolve import resolve
+print(json.dumps(asdict(resolve(sys.argv[1], offline=len(sys.argv) > 2).identity)))
+"""
 LOAD = """
-from fpbench.datasets.load import load
-dataset = load(sys.argv[1], offline=len(sys.argv) > 2)
-print(dataset.identity.revision, dataset.identity.content_hash, len(dataset.test))
+from fpbench.datasets.resolve import resolve
+dataset = resolve(sys.argv[1], offline=len(sys.argv) > 2).load()
+print(dataset.identity.commit, dataset.identity.content_hash, len(dataset.test))
 """
 
 
@@ -118,9 +139,67 @@ def test_what_is_pushed_loads_in_a_fresh_process(hub: Any, built: Path, client: 
 def test_identity_fetches_the_manifest_alone(hub: Any, built: Path, client: Client) -> None:
     client.push(built)
     hub.requests.clear()
-    code = "from fpbench.datasets.load import identify\nprint(identify(sys.argv[1]).content_hash)"
-    assert client.run(code, REPOSITORY) == read_manifest(built).content_hash
+    manifest = read_manifest(built)
+    found = client.identity(REPOSITORY)
+    assert (found["content_hash"], found["revision"]) == (manifest.content_hash, manifest.revision)
+    assert found["digest"] == resolve(str(built)).identity.digest
     assert not any(".parquet" in request for request in hub.requests)
+
+
+def test_a_new_page_is_the_same_dataset(hub: Any, built: Path, client: Client) -> None:
+    client.push(built)
+    before = client.identity(REPOSITORY)
+    repository = hub.repositories[REPOSITORY]
+    files = {**repository.commits[repository.head], "README.md": b"# Another page\n"}
+    repository.commit(files)
+    after = client.identity(REPOSITORY)
+    assert after["commit"] == repository.head != before["commit"]
+    assert {**after, "commit": ""} == {**before, "commit": ""}
+
+
+def test_a_renamed_dataset_takes_the_name_the_hub_answers_with(
+    hub: Any, built: Path, client: Client
+) -> None:
+    client.push(built)
+    hub.repositories["us/gm-small"] = hub.repositories.pop(REPOSITORY)
+    hub.renamed[REPOSITORY] = "us/gm-small"
+    assert client.identity(REPOSITORY)["name"] == "us/gm-small"
+    assert client.run(LOAD, REPOSITORY).split()[2] == "48"
+    assert client.identity(REPOSITORY, "offline") == client.identity("us/gm-small")
+    assert not hub.unknown
+
+
+@pytest.mark.parametrize(
+    ("status", "headers", "message"),
+    [
+        (429, {"Retry-After": "60"}, "was asked too often and does not answer for me/gm-tiny"),
+        (503, {}, "is out of order and failed on me/gm-tiny (status 503)"),
+        (500, {}, "is out of order and failed on me/gm-tiny (status 500)"),
+        (403, {}, "refuses access to me/gm-tiny (status 403)"),
+    ],
+)
+def test_what_the_hub_says_is_told_and_what_is_here_is_taken(
+    hub: Any, built: Path, client: Client, status: int, headers: dict[str, str], message: str
+) -> None:
+    client.push(built)
+    hub.failing = (status, headers)
+    hub.requests.clear()
+    told = client.run(LOAD, REPOSITORY)
+    assert told.startswith("BadInput:") and message in told and "no network" not in told
+    # A client that waits and asks again would take minutes.
+    assert len(hub.requests) == 1
+    hub.failing = None
+    before = client.run(LOAD, REPOSITORY)
+    hub.failing = (status, headers)
+    assert client.run(LOAD, REPOSITORY) == before
+
+
+def test_a_commit_that_is_here_is_not_asked_for(hub: Any, built: Path, client: Client) -> None:
+    commit = client.push(built)
+    online = client.run(LOAD, f"{REPOSITORY}@{commit}")
+    hub.requests.clear()
+    assert client.run(LOAD, f"{REPOSITORY}@{commit}") == online
+    assert hub.requests == []
 
 
 def test_a_revision_stays_what_it_was(
@@ -245,10 +324,13 @@ def test_what_cannot_be_had_is_told_apart(
 
 
 def test_no_network_names_the_repository_and_the_remedy(hub: Any, client: Client) -> None:
-    told = client.run(LOAD, "me/far", HF_ENDPOINT="http://127.0.0.1:9")
+    for reference in ("me/far", f"me/far@{'0' * 40}"):
+        told = client.run(LOAD, reference, HF_ENDPOINT="http://127.0.0.1:9")
+        assert told.startswith("BadInput: The Hub cannot be reached for me/far")
+        assert "pass its folder" in told
+    told = client.run(LOAD, "me/far", "offline")
     assert told.startswith("BadInput: The Hub dataset me/far is not in the local cache")
-    assert "fpbench data pull me/far" in told and "pass its folder" in told
-    assert "me/far" in client.run(LOAD, "me/far", "offline")
+    assert "fpbench data pull me/far" in told
 
 
 def test_pushing_needs_a_token_that_may_write(hub: Any, built: Path, client: Client) -> None:
@@ -268,3 +350,94 @@ def test_only_a_whole_dataset_is_pushed(hub: Any, built: Path, client: Client) -
     path.write_bytes(path.read_bytes()[:-1])
     assert "field license of the YAML block is missing" in client.push(built)
     assert json.dumps(hub.repositories) == "{}"
+
+
+def test_offline_the_hub_is_not_asked_for_real_images_either(
+    hub: Any, tiny_card: Path, tmp_path: Path, edit_yaml: Any, client: Client
+) -> None:
+    """Real images that may not be published, had from another dataset on the Hub."""
+    pictures = tiny_card / "pictures"
+    rows = [{"bytes": path.read_bytes()} for path in sorted((pictures / "seen").iterdir())]
+    rows += [{"bytes": path.read_bytes()} for path in sorted((pictures / "unseen").iterdir())]
+    pq.write_table(pa.table({"image": rows}), tmp_path / "faces.parquet")
+    faces = local_hub.Repository()
+    faces.commit({"faces.parquet": (tmp_path / "faces.parquet").read_bytes()})
+    hub.repositories["them/faces"] = faces
+
+    def change(document: dict[str, Any]) -> None:
+        origin = {"kind": "parquet", "hub": {"id": "them/faces", "files": ["faces.parquet"]}}
+        document["real"] = {"published": False, "seen": origin}
+
+    edit_yaml(tiny_card / "recipe.yaml", change)
+    build_it = """
+from fpbench.datasets.build import build
+build(sys.argv[1], Path(sys.argv[2]), offline=len(sys.argv) > 3)
+"""
+    told = client.run(build_it, str(tiny_card), str(tmp_path / "built"), "offline")
+    assert told.startswith("BadInput: The Hub dataset them/faces is not in the local cache")
+    assert hub.requests == []
+    client.run(build_it, str(tiny_card), str(tmp_path / "built"))
+    shutil.rmtree(tmp_path / "built" / ".build")
+    for path in (tmp_path / "built" / "data").glob("*/real-*.parquet"):
+        path.unlink()
+    hub.requests.clear()
+    away = {"HF_HOME": str(tmp_path / "empty")}
+    told = client.run(LOAD, str(tmp_path / "built"), "offline", **away)
+    assert told.startswith("BadInput: The Hub dataset them/faces is not in the local cache")
+    assert client.run(LOAD, str(tmp_path / "built"), "offline").split()[2] == "48"
+    assert hub.requests == []
+    assert client.run(LOAD, str(tmp_path / "built"), **away).split()[2] == "48"
+    assert hub.requests == []  # The first load put them into the cache.
+
+
+def test_a_look_up_ends_in_time() -> None:
+    """Looking up the name of a host may take as long as the system likes."""
+    stop = threading.Event()
+    with pytest.raises(TimeoutError, match=r"no answer within 0\.01 s"):
+        hubs._within(0.01, stop.wait)
+    stop.set()
+    assert hubs._within(60, lambda: 5) == 5
+    with pytest.raises(ZeroDivisionError):
+        hubs._within(60, lambda: 1 // 0)
+
+
+def test_a_full_cache_of_the_hub_is_told() -> None:
+    with pytest.raises(BadInput, match=r"me/mine cannot be written to the Hub's cache \(No space"):
+        with hubs.told("me/mine"):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
+def test_what_is_pulled_replaces_nothing_and_leaves_no_half(
+    hub: Any, built: Path, client: Client, tmp_path: Path
+) -> None:
+    client.push(built)
+    code = """
+from fpbench.datasets.publish import pull
+print(pull(sys.argv[1], Path(sys.argv[2])))
+"""
+    mine = tmp_path / "mine"
+    mine.mkdir()
+    (mine / "README.md").write_text("mine")
+    told = client.run(code, REPOSITORY, str(mine))
+    assert told.startswith("BadInput:") and "README.md was not made by fpbench" in told
+    assert [path.name for path in mine.iterdir()] == ["README.md"]
+    failing = """
+import errno, shutil
+from fpbench.datasets import publish
+original, left = shutil.copyfileobj, [4]
+def full(source, target):
+    left[0] -= 1
+    if left[0] == 0:
+        raise OSError(errno.ENOSPC, "No space left on device")
+    original(source, target)
+shutil.copyfileobj = full
+publish.pull(sys.argv[1], Path(sys.argv[2]))
+"""
+    told = client.run(failing, REPOSITORY, str(tmp_path / "new" / "deep"))
+    assert told.startswith("BadInput: Cannot write") and "No space left on device" in told
+    assert not (tmp_path / "new").exists()
+    assert client.run(code, REPOSITORY, str(tmp_path / "new" / "deep"))
+    # Pulled again, it stays what it is.
+    told = client.run(failing, REPOSITORY, str(tmp_path / "new" / "deep"))
+    assert told.startswith("BadInput: Cannot write")
+    assert client.run(LOAD, str(tmp_path / "new" / "deep")).split()[2] == "48"

@@ -12,10 +12,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from fpbench.datasets import load as loading
+from fpbench.datasets import built as loading
 from fpbench.datasets.build import build
 from fpbench.datasets.layout import overall_hash, shard_path
-from fpbench.datasets.load import identify, load
+from fpbench.datasets.resolve import resolve
 from fpbench.errors import BadInput
 
 SPLITS = ("reference", "train", "validation", "test")
@@ -28,7 +28,7 @@ def built(tiny_card: Path, tmp_path: Path) -> Path:
 
 
 def test_splits_counts_sources(built: Path) -> None:
-    dataset = load(str(built))
+    dataset = resolve(str(built)).load()
     assert [source.name for source in dataset.sources] == ["real", "gan-a", "vae-b"]
     assert dataset.sources[1].design == {"upsampling": "nearest"}
     assert len(dataset.reference) == 24 and set(dataset.reference.labels) == {0}
@@ -41,7 +41,7 @@ def test_splits_counts_sources(built: Path) -> None:
 def test_plain_datasets_reads_the_same(built: Path, tmp_path: Path) -> None:
     datasets = pytest.importorskip("datasets")
     theirs = datasets.load_dataset(str(built), cache_dir=str(tmp_path / "hf"))
-    ours = load(str(built))
+    ours = resolve(str(built)).load()
     assert set(theirs) == set(SPLITS)
     for split in SPLITS:
         images = getattr(ours, split)
@@ -59,13 +59,13 @@ def test_plain_datasets_reads_the_same(built: Path, tmp_path: Path) -> None:
 def test_second_load_is_memory_mapped_and_decodes_nothing(
     built: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    first = load(str(built))
+    first = resolve(str(built)).load()
 
     def refuse(*args: object) -> None:
         raise AssertionError("decoded again")
 
-    monkeypatch.setattr(loading, "_decode", refuse)
-    second = load(str(built))
+    monkeypatch.setattr(loading.BuiltFolder, "_decode", refuse)
+    second = resolve(str(built)).load()
     assert isinstance(second.test.pixels, np.memmap)
     assert not second.test.pixels.flags.writeable
     assert (second.test.pixels == first.test.pixels).all()
@@ -78,16 +78,16 @@ def test_an_unwritable_cache_means_memory(
     blocked = tmp_path / "file"
     blocked.write_text("no folder")
     monkeypatch.setenv("FPBENCH_CACHE", str(blocked))
-    dataset = load(str(built))
+    dataset = resolve(str(built)).load()
     assert not isinstance(dataset.test.pixels, np.memmap)
     assert len(dataset.test) == 48
 
 
 def test_a_torn_cache_is_made_anew(built: Path, cache_folder: Path) -> None:
-    before = np.array(load(str(built)).test.pixels)
+    before = np.array(resolve(str(built)).load().test.pixels)
     (entry,) = (cache_folder / "datasets").iterdir()
     (entry / "test.npy").write_bytes(b"torn")
-    assert (load(str(built)).test.pixels == before).all()
+    assert (resolve(str(built)).load().test.pixels == before).all()
 
 
 def test_a_stopped_decode_leaves_no_cache(
@@ -98,26 +98,26 @@ def test_a_stopped_decode_leaves_no_cache(
 
     monkeypatch.setattr(loading, "decode_into", stop)
     with pytest.raises(KeyboardInterrupt):
-        load(str(built))
+        resolve(str(built)).load()
     assert list((cache_folder / "datasets").iterdir()) == []
 
 
 def test_identify_decodes_and_imports_nothing_heavy(built: Path) -> None:
     code = (
         "import sys\n"
-        "from fpbench.datasets.load import identify\n"
-        f"print(identify({str(built)!r}).content_hash)\n"
+        "from fpbench.datasets.resolve import resolve\n"
+        f"print(resolve({str(built)!r}).identity.content_hash)\n"
         "print(sorted({'torch', 'datasets', 'sklearn', 'PIL', 'scipy'} & set(sys.modules)))\n"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     digest, heavy = done.stdout.split("\n")[:2]
-    assert digest == load(str(built)).identity.content_hash
+    assert digest == resolve(str(built)).load().identity.content_hash
     assert heavy == "[]"
 
 
 def test_content_hash_ignores_how_png_files_are_written(built: Path, tiny_card: Path) -> None:
     again = build(tiny_card, built.parent / "again")
-    assert identify(str(again)).content_hash == identify(str(built)).content_hash
+    assert resolve(str(again)).identity.content_hash == resolve(str(built)).identity.content_hash
 
 
 def test_a_changed_file_is_noticed(built: Path) -> None:
@@ -126,13 +126,13 @@ def test_a_changed_file_is_noticed(built: Path) -> None:
     data[len(data) // 2] ^= 1
     path.write_bytes(bytes(data))
     with pytest.raises(BadInput, match=r"gan-a-00000-of-00001\.parquet is not the file that was"):
-        load(str(built))
+        resolve(str(built)).load()
 
 
 def test_a_missing_file_is_noticed(built: Path) -> None:
     (built / shard_path("train", "vae-b")).unlink()
     with pytest.raises(BadInput, match=r"train/vae-b-.* is missing"):
-        load(str(built))
+        resolve(str(built)).load()
 
 
 def _edit_manifest(built: Path, change: Callable[[dict[str, Any]], None]) -> None:
@@ -148,7 +148,7 @@ def test_counts_that_disagree_name_file_and_field(built: Path) -> None:
 
     _edit_manifest(built, change)
     with pytest.raises(BadInput, match=r"manifest\.json: field counts\.test\.gan-a says 15"):
-        load(str(built))
+        resolve(str(built)).load()
 
 
 def test_counts_and_files_that_both_lie_are_noticed(built: Path) -> None:
@@ -158,7 +158,7 @@ def test_counts_and_files_that_both_lie_are_noticed(built: Path) -> None:
 
     _edit_manifest(built, change)
     with pytest.raises(BadInput, match=r"field counts\.test\.gan-a says 15 images, but .* more"):
-        load(str(built))
+        resolve(str(built)).load()
 
 
 def test_an_edited_content_hash_is_noticed(built: Path) -> None:
@@ -167,30 +167,30 @@ def test_an_edited_content_hash_is_noticed(built: Path) -> None:
 
     _edit_manifest(built, change)
     with pytest.raises(BadInput, match="content_hash does not follow from content"):
-        load(str(built))
+        resolve(str(built)).load()
 
     def cover_up(document: dict[str, Any]) -> None:
         document["content_hash"] = overall_hash(document["sources"], document["content"])
 
     _edit_manifest(built, cover_up)
     with pytest.raises(BadInput, match=r"decoded images differ from field content\.test\.gan-a"):
-        load(str(built))
+        resolve(str(built)).load()
 
 
 def test_a_recipe_without_manifest_is_not_whole(built: Path) -> None:
     (built / "manifest.json").unlink()
     with pytest.raises(BadInput, match=r"not built, or its build was stopped"):
-        identify(str(built))
+        resolve(str(built))
 
 
 def test_unknown_names_are_answered_with_near_ones(tmp_path: Path) -> None:
     with pytest.raises(BadInput, match="Did you mean gm-mini") as caught:
-        identify("gm-mimi")
+        resolve("gm-mimi")
     assert "Or pass a folder or a Hub id." in str(caught.value)
     path = tmp_path / "file.txt"
     path.write_text("x")
     with pytest.raises(BadInput, match="is a file; a dataset is a folder"):
-        identify(str(path))
+        resolve(str(path))
 
 
 def test_a_card_without_images_says_how_to_build(
@@ -202,16 +202,16 @@ def test_a_card_without_images_says_how_to_build(
     (tmp_path / "cards-root-tiny").rename(root / "tiny")
     monkeypatch.setenv("FPBENCH_CARDS", str(root))
     with pytest.raises(BadInput, match="fpbench data build tiny"):
-        identify("tiny")
+        resolve("tiny")
 
 
 @pytest.mark.parametrize("ref", ["./nothing", "/nothing/here", "../nothing"])
 def test_a_path_is_not_taken_for_a_hub_id(ref: str) -> None:
     with pytest.raises(BadInput, match=f"^There is no folder {Path(ref)}.$"):
-        identify(ref)
+        resolve(ref)
 
 
 def test_progress_counts_every_image(built: Path) -> None:
     calls: list[tuple[str, int, int]] = []
-    load(str(built), progress=lambda what, done, total: calls.append((what, done, total)))
+    resolve(str(built)).load(lambda what, done, total: calls.append((what, done, total)))
     assert calls[-1] == ("decode", 114, 114)

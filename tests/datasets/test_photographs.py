@@ -7,9 +7,9 @@ from itertools import combinations
 import numpy as np
 import pytest
 
-from fpbench.datasets import photographs
 from fpbench.datasets.card import read_recipe
-from fpbench.datasets.photographs import CROP, PHOTOGRAPHS, Crop
+from fpbench.datasets.origins import photographs
+from fpbench.datasets.origins.photographs import CROP, PHOTOGRAPHS, Crop
 from fpbench.errors import BadInput
 from fpbench.registry import card_folders
 

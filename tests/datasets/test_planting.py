@@ -7,8 +7,9 @@ import pytest
 from scipy import ndimage
 
 from fpbench.datasets import planting
-from fpbench.datasets.load import GMDataset, load
-from fpbench.datasets.synthetic import form, squeeze, true_fingerprints
+from fpbench.datasets.dataset import GMDataset
+from fpbench.datasets.resolve import resolve
+from fpbench.datasets.synthetic import SyntheticDataset, form, squeeze
 from fpbench.images import REAL
 
 KINDS = ("pattern", "kernel", "colour")
@@ -16,7 +17,7 @@ KINDS = ("pattern", "kernel", "colour")
 
 @pytest.fixture(scope="module")
 def photographs() -> np.ndarray:
-    return squeeze(load("gm-mini").train.of_source(REAL).pixels)
+    return squeeze(resolve("gm-mini").load().train.of_source(REAL).pixels)
 
 
 def test_highpass_is_the_image_minus_its_box_mean(photographs: np.ndarray) -> None:
@@ -85,8 +86,9 @@ def test_colour_equals_a_matrix_on_every_pixel(photographs: np.ndarray) -> None:
 
 @pytest.mark.parametrize("ref", ["gm-synthetic", "gm-synthetic:kernel"])
 def test_averaging_recovers_the_true_fingerprint(ref: str) -> None:
-    dataset = load(ref)
-    truth = true_fingerprints(ref)
+    found = resolve(ref)
+    assert isinstance(found, SyntheticDataset)
+    dataset, truth = found.load(), found.true_fingerprints()
     assert set(truth) == {source.name for source in dataset.sources[1:]}
     for name, template in truth.items():
         residuals = planting.highpass(dataset.train.of_source(name).pixels)
@@ -96,8 +98,10 @@ def test_averaging_recovers_the_true_fingerprint(ref: str) -> None:
 
 
 def test_colour_has_no_truth_locked_to_positions() -> None:
+    found = resolve("gm-synthetic:colour")
+    assert isinstance(found, SyntheticDataset)
     with pytest.raises(ValueError, match="Colour is not locked to positions"):
-        true_fingerprints("gm-synthetic:colour")
+        found.true_fingerprints()
 
 
 def _template_accuracy(dataset: GMDataset) -> float:
@@ -114,11 +118,11 @@ def _template_accuracy(dataset: GMDataset) -> float:
 
 
 def test_planted_sources_are_told_apart_and_unplanted_ones_are_not() -> None:
-    assert _template_accuracy(load("gm-synthetic")) > 0.95
-    assert _template_accuracy(load("gm-synthetic:kernel")) > 0.95
+    assert _template_accuracy(resolve("gm-synthetic").load()) > 0.95
+    assert _template_accuracy(resolve("gm-synthetic:kernel").load()) > 0.95
     chance, n = 1 / 6, 6 * 150
     interval = 3 * np.sqrt(chance * (1 - chance) / n)
-    assert abs(_template_accuracy(load("gm-synthetic:none")) - chance) < interval
+    assert abs(_template_accuracy(resolve("gm-synthetic:none").load()) - chance) < interval
 
 
 def test_forms_are_eight_different_ones() -> None:

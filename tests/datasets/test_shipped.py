@@ -13,7 +13,7 @@ from scipy.linalg import sqrtm
 
 from fpbench.datasets.card import read_manifest, read_recipe, read_sources
 from fpbench.datasets.layout import LABELLED_SPLITS, MANIFEST, shard_path
-from fpbench.datasets.load import load
+from fpbench.datasets.resolve import resolve
 from fpbench.datasets.shards import read_shard
 from fpbench.images import REAL
 from fpbench.registry import card_folders
@@ -79,7 +79,7 @@ def frechet(a: NDArray[np.float64], b: NDArray[np.float64]) -> float:
 
 def test_embedded_images_are_nearer_to_real_ones_than_noise_or_their_mean() -> None:
     """The same by another computation: full pixels, principal components of unseen real images."""
-    data = load("gm-mini")
+    data = resolve("gm-mini").load()
 
     def flat(images: NDArray[np.uint8]) -> NDArray[np.float64]:
         return images.reshape(len(images), -1) / 255.0

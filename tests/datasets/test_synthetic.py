@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from fpbench.datasets.load import identify, load
+from fpbench.datasets.resolve import resolve
 from fpbench.datasets.synthetic import FORMS, form, squeeze
 from fpbench.errors import BadInput
 from fpbench.images import REAL, ImageSet
@@ -22,7 +22,7 @@ def _canonical(images: np.ndarray) -> set[bytes]:
 
 
 def test_no_crop_is_in_two_splits_in_any_form() -> None:
-    dataset = load("gm-synthetic:none")
+    dataset = resolve("gm-synthetic:none").load()
     names: dict[str, set[bytes]] = {}
     for split in SPLITS:
         images: ImageSet = getattr(dataset, split)
@@ -33,8 +33,8 @@ def test_no_crop_is_in_two_splits_in_any_form() -> None:
 
 
 def test_every_source_has_every_crop_once() -> None:
-    dataset = load("gm-synthetic:none")
-    base = load("gm-mini").test.of_source(REAL).pixels
+    dataset = resolve("gm-synthetic:none").load()
+    base = resolve("gm-mini").load().test.of_source(REAL).pixels
     expected = _canonical(squeeze(base))
     for source in dataset.sources:
         images = dataset.test.of_source(source.name).pixels
@@ -43,13 +43,13 @@ def test_every_source_has_every_crop_once() -> None:
 
 
 def test_all_images_differ() -> None:
-    dataset = load("gm-synthetic:mixed")
+    dataset = resolve("gm-synthetic:mixed").load()
     every = [image.tobytes() for split in SPLITS for image in getattr(dataset, split).pixels]
     assert len(set(every)) == len(every)
 
 
 def test_real_comes_first_and_labels_fit() -> None:
-    dataset = load("gm-synthetic:mixed")
+    dataset = resolve("gm-synthetic:mixed").load()
     assert dataset.sources[0].name == REAL and dataset.sources[0].is_real
     assert [s.name for s in dataset.sources[1:]] == [
         "pattern-1",
@@ -65,15 +65,20 @@ def test_real_comes_first_and_labels_fit() -> None:
 
 
 def test_identity_follows_the_settings() -> None:
-    default, same = identify("gm-synthetic"), identify("gm-synthetic:pattern,0")
+    default, same = resolve("gm-synthetic").identity, resolve("gm-synthetic:pattern,0").identity
     assert default == same
-    others = {identify(f"gm-synthetic:{text}").content_hash for text in ("kernel", "pattern,3")}
+    others = {
+        resolve(f"gm-synthetic:{text}").identity.content_hash for text in ("kernel", "pattern,3")
+    }
     assert len(others | {default.content_hash}) == 3
-    assert identify(identify("gm-synthetic:kernel,-6").name) == identify("gm-synthetic:kernel,-6dB")
+    assert (
+        resolve(resolve("gm-synthetic:kernel,-6").identity.name).identity
+        == resolve("gm-synthetic:kernel,-6dB").identity
+    )
 
 
 def test_the_same_name_makes_the_same_images() -> None:
-    one, two = load("gm-synthetic:mixed,3"), load("gm-synthetic:mixed,3")
+    one, two = resolve("gm-synthetic:mixed,3").load(), resolve("gm-synthetic:mixed,3").load()
     assert (one.train.pixels == two.train.pixels).all()
 
 
@@ -88,5 +93,5 @@ def test_the_same_name_makes_the_same_images() -> None:
 )
 def test_wrong_settings_are_told(ref: str, message: str) -> None:
     with pytest.raises(BadInput) as caught:
-        load(ref)
+        resolve(ref).load()
     assert message in str(caught.value)

@@ -10,7 +10,7 @@ from PIL import Image, PngImagePlugin
 
 from fpbench.datasets import traces
 from fpbench.datasets.equalise import equalised
-from fpbench.datasets.photographs import photograph
+from fpbench.datasets.origins.photographs import photograph
 from fpbench.datasets.schema import Equalise
 
 

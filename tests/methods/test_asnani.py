@@ -14,7 +14,7 @@ from sklearn.utils.class_weight import compute_class_weight
 from torch import Tensor, nn
 
 from fpbench.conformance.planted import PlantedSets, planted_sets
-from fpbench.datasets.load import load
+from fpbench.datasets.resolve import resolve
 from fpbench.images import ImageSet, Source
 from fpbench.method import FitContext, MethodDeclined
 from fpbench.metrics.null_control import chance_interval
@@ -345,7 +345,7 @@ def test_the_page_states_title_variants_and_citation() -> None:
 
 @pytest.mark.slow
 def test_finds_what_gm_synthetic_plants() -> None:
-    data = load("gm-synthetic")
+    data = resolve("gm-synthetic").load()
     method = Asnani().fit(
         data.train, reference=data.reference, validation=data.validation, context=FitContext()
     )

@@ -13,7 +13,7 @@ from scipy.ndimage import uniform_filter
 from torch import Tensor, nn
 
 from fpbench.conformance.planted import PlantedSets, planted_sets
-from fpbench.datasets.load import load
+from fpbench.datasets.resolve import resolve
 from fpbench.errors import BadInput
 from fpbench.images import ImageSet
 from fpbench.method import FitContext, MethodDeclined
@@ -333,7 +333,7 @@ def test_more_bags_in_a_batch_than_are_drawn_are_refused() -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("variant", ["plus", "minus"])
 def test_finds_what_gm_synthetic_plants(variant: str) -> None:
-    data = load("gm-synthetic")
+    data = resolve("gm-synthetic").load()
     method = DSF(**DSF.card.variants[variant].params).fit(
         data.train, reference=data.reference, validation=data.validation, context=FitContext()
     )

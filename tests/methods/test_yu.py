@@ -15,8 +15,8 @@ from torch.nn import functional
 
 from fpbench import registry
 from fpbench.conformance.planted import PlantedSets, planted_sets
-from fpbench.datasets.load import load
 from fpbench.datasets.planting import Pattern
+from fpbench.datasets.resolve import resolve
 from fpbench.errors import BadInput
 from fpbench.images import ImageSet
 from fpbench.method import FitContext
@@ -386,7 +386,7 @@ def test_the_page_states_title_variants_and_citation() -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("cls", [Yu, YuVisualisation])
 def test_finds_what_gm_synthetic_plants(cls: type[YuNetwork[Any]]) -> None:
-    data = load("gm-synthetic")
+    data = resolve("gm-synthetic").load()
     method = cls().fit(
         data.train, reference=data.reference, validation=data.validation, context=FitContext()
     )

@@ -1,13 +1,14 @@
 """Small datasets of planted colours and a method that names them, for jobs that take no time."""
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import pytest
 
 from fpbench import registry
-from fpbench.datasets.load import DatasetIdentity, GMDataset
+from fpbench.datasets.dataset import DatasetIdentity, GMDataset
 from fpbench.images import ImageSet, Source
 from fpbench.method import FitContext, Method, MethodCard, Variant
 from fpbench.runs import execute
@@ -68,7 +69,7 @@ def planted(name: str, architectures: list[str], size: int = 8, seed: int = 0) -
         return ImageSet(pixels, of, labels, [f"{name}{tag}{i}" for i in range(len(labels))])
 
     return GMDataset(
-        DatasetIdentity(name, "1", name * 8, None),
+        DatasetIdentity(name, "1", name * 8, "digest"),
         tuple(sources),
         split(20, sources[:1], "r"),
         split(20, sources, "t"),
@@ -79,11 +80,21 @@ def planted(name: str, architectures: list[str], size: int = 8, seed: int = 0) -
     )
 
 
+@dataclass(frozen=True)
+class Found:
+    """What a name is resolved to."""
+
+    dataset: GMDataset
+
+    def load(self, progress: object = None) -> GMDataset:
+        return self.dataset
+
+
 class World(dict[str, GMDataset]):
     """Datasets by name; a new one under an old name is loaded as such."""
 
     def __setitem__(self, name: str, dataset: GMDataset) -> None:
-        execute.load_once.cache_clear()
+        execute.loaded.clear()
         super().__setitem__(name, dataset)
 
 
@@ -109,7 +120,7 @@ def world(
             "large": planted("large", ["DCGAN", "NVAE"], size=16, seed=2),
         }
     )
-    monkeypatch.setattr(execute, "load", lambda name, offline: datasets[name])
-    execute.load_once.cache_clear()
+    monkeypatch.setattr(execute, "resolve", lambda name, **options: Found(datasets[name]))
+    execute.loaded.clear()
     yield datasets
-    execute.load_once.cache_clear()
+    execute.loaded.clear()

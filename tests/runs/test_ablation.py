@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 from fpbench import registry
-from fpbench.datasets.load import GMDataset, load
+from fpbench.datasets.dataset import GMDataset
+from fpbench.datasets.resolve import resolve
 from fpbench.errors import BadInput
 from fpbench.images import ImageSet
 from fpbench.method import FitContext, Method, MethodCard, Variant
@@ -36,7 +37,7 @@ from fpbench.scores.evidence import Evidence, Labels
 
 @pytest.fixture(scope="module")
 def mini() -> GMDataset:
-    return load("gm-mini")
+    return resolve("gm-mini").load()
 
 
 class Sparse(Method):

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from fpbench import registry
-from fpbench.datasets.load import identify
+from fpbench.datasets.resolve import resolve
 from fpbench.images import ImageSet
 from fpbench.method import FitContext, Method, MethodCard, MethodDeclined, Variant
 from fpbench.metrics.null_control import chance_interval
@@ -28,7 +28,7 @@ QUICK = JobOptions(device="cpu", figures=False)
 
 
 def one_job(method: str, dataset: str, **settings: Any) -> Job:
-    side = one_side(dataset, identify(dataset))
+    side = one_side(dataset, resolve(dataset).identity)
     (job,) = make_plan([method], [(side, side)], **settings)
     return job
 
@@ -186,9 +186,9 @@ def test_a_method_is_shown_no_label_no_id_and_no_order(
     for images in shown:
         assert not images.labelled and images.sources == ()
         assert images.ids.tolist() == [str(i) for i in range(len(images))]
-    from fpbench.datasets.load import load
+    from fpbench.datasets.resolve import resolve
 
-    test = load("gm-mini").test
+    test = resolve("gm-mini").load().test
     assert len(shown[0]) == len(test)
     assert (shown[0].pixels != test.pixels).any(axis=(1, 2, 3)).mean() > 0.9
 
@@ -247,10 +247,10 @@ def test_interrupting_leaves_no_job_folder(monkeypatch: pytest.MonkeyPatch, tmp_
 
 
 def test_folds_are_disjoint_and_cover_everything() -> None:
-    from fpbench.datasets.load import load
+    from fpbench.datasets.resolve import resolve
     from fpbench.runs.splits import splits_of
 
-    dataset = load("gm-mini")
+    dataset = resolve("gm-mini").load()
     tests = [splits_of(dataset, fold, 5) for fold in range(5)]
     ids = [set(splits.test.ids.tolist()) for splits in tests]
     everything = set(

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from fpbench import registry
-from fpbench.datasets.load import identify
+from fpbench.datasets.resolve import resolve
 from fpbench.errors import BadInput
 from fpbench.runs.plan import check_params, make_plan, parse_settings
 
@@ -28,7 +28,7 @@ from fpbench.runs.plan import check_params, make_plan, parse_settings
     ],
 )
 def test_a_plan_refuses_nonsense(method: str, setting: str, told: str) -> None:
-    data = {"gm-synthetic": identify("gm-synthetic")}
+    data = {"gm-synthetic": resolve("gm-synthetic").identity}
     with pytest.raises(BadInput, match=told):
         make_plan([method], data, params=parse_settings([setting]))
 
@@ -39,7 +39,7 @@ def test_a_setting_given_twice_is_refused() -> None:
 
 
 def test_setting_what_holds_anyway_is_the_same_job() -> None:
-    data = {"gm-synthetic": identify("gm-synthetic")}
+    data = {"gm-synthetic": resolve("gm-synthetic").identity}
 
     def key(method: str, *settings: str) -> str:
         (spec,) = make_plan([method], data, params=parse_settings(settings))

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from fpbench import registry
-from fpbench.datasets.load import identify
+from fpbench.datasets.resolve import resolve
 from fpbench.images import ImageSet
 from fpbench.method import FitContext, Method, MethodCard, MethodDeclined, Variant
 from fpbench.runs import timelimit
@@ -129,7 +129,7 @@ def test_a_slow_job_is_declined_and_is_not_taken_for_done(
     Slow.clock = clock
     monkeypatch.setattr(registry, "method_class", lambda name: Slow)
     monkeypatch.setattr(registry, "method_origin", lambda name: "tests")
-    side = one_side("gm-mini", identify("gm-mini"))
+    side = one_side("gm-mini", resolve("gm-mini").identity)
     (job,) = make_plan(["slow"], [(side, side)])
     store = Store(tmp_path)
 

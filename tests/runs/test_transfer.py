@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 from sklearn.metrics import balanced_accuracy_score, roc_auc_score
 
-from fpbench.datasets.load import GMDataset
+from fpbench.datasets.dataset import GMDataset
 from fpbench.errors import BadInput
 from fpbench.images import ImageSet
 from fpbench.method import FitContext, Method

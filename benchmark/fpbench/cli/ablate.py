@@ -50,7 +50,8 @@ def ablate(
     training images a source's fingerprint is the mean of.
     """
     from fpbench.cli.jobs import Problems, run_jobs
-    from fpbench.datasets.load import load
+    from fpbench.cli.progress import progress_bars
+    from fpbench.datasets.resolve import resolve
     from fpbench.runs.ablation import (
         ablation_folder,
         ablation_of,
@@ -62,7 +63,9 @@ def ablate(
     from fpbench.runs.plan import parse_settings
 
     check_scores(vary, scores)
-    images = load(dataset, offline=running["offline"])
+    with progress_bars(f"load {dataset}") as progress:
+        found = resolve(dataset, offline=running["offline"], progress=progress)
+        images = found.load(progress)
     chosen = default_values(vary, images) if values is None else parse_values(vary, values)
     points = plan_ablation(
         method,

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import json
+import os
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import click
 
-from fpbench.errors import BadInput, suggest
+from fpbench.cli.options import offline_option
+from fpbench.errors import BadInput
+from fpbench.files import expanded
 from fpbench.registry import card_folders
 
 
@@ -17,22 +21,26 @@ def data() -> None:
     """List, describe, build, audit and host GM datasets."""
 
 
-def _card_folder(name: str) -> Path:
-    """The card's folder: of a known name, or a folder that holds a recipe.
+class _Folder(click.Path):
+    """A folder to write into; an empty text is none, though it would mean the current one."""
 
-    Raises:
-        BadInput: If it is neither.
-    """
-    base = name.partition(":")[0]
-    cards = card_folders()
-    if base in cards:
-        return cards[base]
-    path = Path(name)
-    if (path / "recipe.yaml").is_file():
-        return path
-    raise BadInput(
-        f"There is no dataset {name!r}. {suggest(base, cards)} Or name a folder with a recipe.yaml."
-    )
+    def __init__(self) -> None:
+        super().__init__(file_okay=False, path_type=Path)
+
+    def convert(
+        self,
+        value: str | os.PathLike[str],
+        param: click.Parameter | None,
+        ctx: click.Context | None,
+    ) -> Any:
+        """Read a path.
+
+        Raises:
+            click.BadParameter: If it is empty, or begins with the home of nobody.
+        """
+        if not str(value):
+            self.fail("an empty text is no folder; write . for the current one.", param, ctx)
+        return expanded(Path(os.fsdecode(super().convert(value, param, ctx))))
 
 
 @data.command("list")
@@ -68,13 +76,19 @@ def list_datasets(as_json: bool) -> None:
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
 def show_dataset(name: str, as_json: bool) -> None:
     """Show the card of one dataset: sources, counts, protocol, text."""
-    from fpbench.datasets.card import read_manifest, read_recipe, read_sources, summary
+    from fpbench.datasets.card import (
+        card_folder,
+        read_manifest,
+        read_recipe,
+        read_sources,
+        summary,
+    )
     from fpbench.datasets.layout import MANIFEST
 
-    folder = _card_folder(name)
-    brief = summary(folder)
+    folder = card_folder(name)
     recipe = read_recipe(folder)
     sources = read_sources(folder)
+    brief = summary(folder)
     manifest = read_manifest(folder) if (folder / MANIFEST).is_file() else None
     if as_json:
         document = {
@@ -97,7 +111,7 @@ def show_dataset(name: str, as_json: bool) -> None:
         origin = recipe.sources.get(key)
         kind = "" if origin is None else f" [{origin.kind}]"
         click.echo(f"  {key:<{width}}  {entry.family}, {entry.architecture}{kind}")
-        reason = getattr(origin, "reason", None)
+        reason = None if origin is None else origin.why_missing()
         if reason:
             click.echo(f"  {'':<{width}}  not available: {reason}")
         elif entry.summary:
@@ -107,23 +121,29 @@ def show_dataset(name: str, as_json: bool) -> None:
 
 @data.command("build")
 @click.argument("name")
-@click.option("--out", type=click.Path(path_type=Path), default=None,
+@click.option("--out", type=_Folder(), default=None,
               help="Folder of the built dataset; by default its name.")  # fmt: skip
 @click.option("--source", "sources", multiple=True, help="Only this source; may be repeated.")
 @click.option("--recipe", "recipe_file", default="recipe.yaml", show_default=True, metavar="FILE",
               help="Another recipe of the same card, e.g. recipe-two.yaml.")  # fmt: skip
 @click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:N.")
+@offline_option
 def build_dataset(
-    name: str, out: Path | None, sources: tuple[str, ...], recipe_file: str, device: str
+    name: str,
+    out: Path | None,
+    sources: tuple[str, ...],
+    recipe_file: str,
+    device: str,
+    offline: bool,
 ) -> None:
     """Build a dataset from its recipe: train, sample, write, check. Resumes after a kill."""
     from fpbench.cli.progress import progress_bars
     from fpbench.compute.device import pick_device
     from fpbench.datasets.build import build
-    from fpbench.datasets.card import read_recipe
+    from fpbench.datasets.card import card_folder, read_recipe
     from fpbench.datasets.layout import RECIPE
 
-    folder = _card_folder(name)
+    folder = card_folder(name)
     # Another recipe of a card makes another dataset, which must not take the first one's place.
     other = recipe_file != RECIPE and (folder / recipe_file).is_file()
     default = read_recipe(folder, recipe_file).name if other else folder.name
@@ -135,10 +155,13 @@ def build_dataset(
             sources=sources or None,
             recipe_file=recipe_file,
             device=pick_device(device),
+            offline=offline,
             progress=progress,
         )
     click.echo(f"built    {built}")
-    click.echo(f"run      fpbench run --method prnu --dataset {built}")
+    # A name without a separator would be taken for that of a card.
+    place = built if len(built.parts) > 1 else f".{os.sep}{built}"
+    click.echo(f"run      fpbench run --method prnu --dataset {place}")
 
 
 @data.command("audit")
@@ -150,26 +173,32 @@ def build_dataset(
     default=None,
     help="Write them into this card instead, whose images are kept elsewhere.",
 )
-@click.option("--offline", is_flag=True, help="Never ask the Hub.")
+@offline_option
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
 def audit_dataset(name: str, write: bool, card: Path | None, offline: bool, as_json: bool) -> None:
     """Distrust a dataset: duplicates, codec history, clipping, and what a shortcut reaches."""
     from fpbench.cli.progress import progress_bars
     from fpbench.datasets.audit import audit
     from fpbench.datasets.audit_text import as_text, write_into, write_into_card
+    from fpbench.datasets.card import built_folder, card_folder
 
+    # Found before the audit, which takes minutes and would be lost.
+    written = built_folder(name) if write else None
+    built = built_folder(name) if card is not None else None
+    if card is not None:
+        card_folder(card)
     with progress_bars(f"audit {name}") as progress:
         report = audit(name, offline=offline, progress=progress)
-    if write:
-        write_into(report, _card_folder(name))
-    if card is not None:
-        write_into_card(report, Path(name), card)
+    if written is not None:
+        write_into(report, written)
+    if card is not None and built is not None:
+        write_into_card(report, built, card)
     click.echo(json.dumps(report.document, indent=2) if as_json else as_text(report), nl=as_json)
 
 
 @data.command("pull")
 @click.argument("repository", metavar="OWNER/NAME[@REVISION]")
-@click.option("--out", type=click.Path(path_type=Path), default=None,
+@click.option("--out", type=_Folder(), default=None,
               help="Copy it to this folder; by default it stays in the Hub's cache.")  # fmt: skip
 @click.option("--offline", is_flag=True, help="Take what is in the Hub's cache.")
 def pull_dataset(repository: str, out: Path | None, offline: bool) -> None:
@@ -188,9 +217,10 @@ def pull_dataset(repository: str, out: Path | None, offline: bool) -> None:
 @click.option("--message", default=None, help="Commit message.")
 def push_dataset(name: str, repo_id: str, private: bool, message: str | None) -> None:
     """Push a built dataset to the Hub in one commit."""
+    from fpbench.datasets.card import built_folder
     from fpbench.datasets.publish import push
 
-    pushed = push(_card_folder(name), repo_id, private=private, message=message)
+    pushed = push(built_folder(name), repo_id, private=private, message=message)
     click.echo(f"pushed   {len(pushed.files)} files to {pushed.repository}@{pushed.commit}")
     if pushed.withheld:
         click.echo(f"withheld {', '.join(pushed.withheld)}: their images may not be published")

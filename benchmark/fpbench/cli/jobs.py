@@ -56,12 +56,15 @@ class Problems:
 
 def find_sides(references: Iterable[str], problems: Problems, *, offline: bool) -> list[Side]:
     """Datasets as sides of jobs; those that cannot be had become problems."""
-    from fpbench.datasets.load import identify
+    from fpbench.cli.progress import progress_bars
+    from fpbench.datasets.resolve import resolve
     from fpbench.runs.plan import one_side
 
-    return problems.gather(
-        dict.fromkeys(references), lambda ref: one_side(ref, identify(ref, offline=offline))
-    )
+    with progress_bars("finding the datasets") as progress:
+        return problems.gather(
+            dict.fromkeys(references),
+            lambda ref: one_side(ref, resolve(ref, offline=offline, progress=progress).identity),
+        )
 
 
 def plan_each(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import io
 import os
 import signal
 import sys
@@ -113,6 +114,10 @@ def entry(arguments: Sequence[str] | None = None) -> None:
 
 
 def _run(words: list[str]) -> int:
+    for stream in (sys.stdout, sys.stderr):
+        # Names and formulas are written with letters that not every terminal has.
+        if isinstance(stream, io.TextIOWrapper) and stream.errors == "strict":
+            stream.reconfigure(errors="backslashreplace")
     debug = "--debug" in words
     # Accepted anywhere: people add it to the end of the line that failed.
     words = [word for word in words if word != "--debug"]

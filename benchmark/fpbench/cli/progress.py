@@ -63,7 +63,7 @@ def progress_bars(title: str) -> Iterator[Progress]:
     """A progress callback that draws one bar per activity while the block runs.
 
     Args:
-        title: Shown above the bars.
+        title: Shown above the bars, once there is one.
     """
     if not sys.stderr.isatty():
         lines = _Lines()
@@ -71,9 +71,10 @@ def progress_bars(title: str) -> Iterator[Progress]:
         return
     tasks: dict[str, Any] = {}
     with _bars() as bars:
-        bars.console.print(title, style="bold", highlight=False, markup=False)
 
         def report(what: str, done: int, total: int) -> None:
+            if not tasks:
+                bars.console.print(title, style="bold", highlight=False, markup=False)
             if what not in tasks:
                 tasks[what] = bars.add_task(what, total=total)
             bars.update(tasks[what], completed=done, total=total)

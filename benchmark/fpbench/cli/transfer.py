@@ -62,16 +62,22 @@ def transfer(
     which family its model is, and the same of models that were not in training.
     """
     from fpbench.cli.jobs import Problems, exit_code, plan_each, print_json, run_jobs
-    from fpbench.datasets.load import identify
+    from fpbench.cli.progress import progress_bars
+    from fpbench.datasets.resolve import resolve
     from fpbench.runs.job import TRANSFER
     from fpbench.runs.plan import expand_methods, make_plan, one_side, parse_settings
 
     problems = Problems()
     params = parse_settings(settings)
-    train, test = (
-        one_side(name, identify(name, offline=running["offline"]), sources or ())
-        for name, sources in ((train_on, train_sources), (test_on, test_sources))
-    )
+    with progress_bars("finding the datasets") as progress:
+        train, test = (
+            one_side(
+                name,
+                resolve(name, offline=running["offline"], progress=progress).identity,
+                sources or (),
+            )
+            for name, sources in ((train_on, train_sources), (test_on, test_sources))
+        )
     plan = plan_each(
         expand_methods(methods),
         problems,

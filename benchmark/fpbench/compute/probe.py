@@ -15,6 +15,7 @@ from fpbench.compute.inference import predict
 from fpbench.compute.training import TrainingLog
 from fpbench.compute.training_plan import TrainingPlan
 from fpbench.errors import BadInput
+from fpbench.files import write_bytes
 from fpbench.method import Progress
 
 if TYPE_CHECKING:
@@ -125,17 +126,16 @@ class Probe:
 
         Raises:
             RuntimeError: If the probe is not fitted.
+            CannotWrite: If the disk is full or the folder cannot be written to.
         """
-        from safetensors.torch import save_file
+        from safetensors.torch import save
 
         if self._network is None:
             raise RuntimeError("the probe is not fitted yet: call fit or load first")
         tensors = {k: v.detach().cpu() for k, v in self._network.state_dict().items()}
         tensors["mean"] = torch.from_numpy(self._mean)
         tensors["scale"] = torch.from_numpy(self._scale)
-        unfinished = path.with_name(f"{path.name}.part")
-        save_file({k: v.contiguous() for k, v in tensors.items()}, unfinished)
-        unfinished.replace(path)
+        write_bytes(path, save({k: v.contiguous() for k, v in tensors.items()}))
 
     @classmethod
     def load(cls, path: Path, device: str = "cpu") -> Self:

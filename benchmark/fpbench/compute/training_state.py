@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import json
 import math
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,6 +15,7 @@ from torch import Tensor, nn
 from fpbench.compute.optimisers import Optimiser
 from fpbench.compute.training_plan import TrainingPlan
 from fpbench.errors import BadInput
+from fpbench.files import write_bytes
 
 
 class TrainingState:
@@ -127,8 +127,12 @@ class TrainingState:
             self._swap_average()
 
     def write(self, path: Path) -> None:
-        """Write everything into one safetensors file, its numbers as JSON in the header."""
-        from safetensors.torch import save_file
+        """Write everything into one safetensors file, its numbers as JSON in the header.
+
+        Raises:
+            CannotWrite: If the disk is full or the folder cannot be written to.
+        """
+        from safetensors.torch import save
 
         tensors = {f"network/{k}": v for k, v in self._network.state_dict().items()}
         tensors |= {f"best/{k}": v for k, v in (self._best or {}).items()}
@@ -148,13 +152,7 @@ class TrainingState:
             "factor": self.factor,
             "since_drop": self.since_drop,
         }
-        path.parent.mkdir(parents=True, exist_ok=True)
-        unfinished = path.with_name(f"{path.name}.{os.getpid()}.part")
-        try:
-            save_file(tensors, unfinished, metadata={"fpbench.training": json.dumps(numbers)})
-            unfinished.replace(path)
-        finally:
-            unfinished.unlink(missing_ok=True)
+        write_bytes(path, save(tensors, {"fpbench.training": json.dumps(numbers)}))
 
     def read(self, path: Path) -> None:
         """Continue from what `write` wrote."""

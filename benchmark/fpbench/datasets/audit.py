@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import islice
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from fpbench.datasets import traces
-from fpbench.datasets.card import read_manifest, read_recipe
+from fpbench.datasets.dataset import GMDataset, ResolvedDataset
 from fpbench.datasets.duplicates import near_duplicates
-from fpbench.datasets.layout import LABELLED_SPLITS, MANIFEST, SPLITS, shard_path
-from fpbench.datasets.load import GMDataset, load
-from fpbench.datasets.png import encode_png
-from fpbench.datasets.shards import read_shard
+from fpbench.datasets.layout import LABELLED_SPLITS, SPLITS
+from fpbench.datasets.resolve import resolve
 from fpbench.images import ImageSet
 from fpbench.metrics.attribution import accuracy_score
 from fpbench.metrics.score import Score
@@ -24,7 +21,6 @@ from fpbench.metrics.score import Score
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from fpbench.datasets.schema import Manifest
     from fpbench.method import Progress
 
 SHORTCUT = ("file", "clipping", "bytes")
@@ -73,7 +69,7 @@ def audit(ref: str, *, offline: bool = False, progress: Progress | None = None) 
     """Audit a dataset.
 
     Args:
-        ref: As for `fpbench.datasets.load.identify`.
+        ref: As for `fpbench.datasets.resolve.resolve`.
         offline: Open no connection to the Hub.
         progress: Called as ``progress(what, done, total)``.
 
@@ -81,12 +77,9 @@ def audit(ref: str, *, offline: bool = False, progress: Progress | None = None) 
         BadInput: If the dataset cannot be loaded; equal images, truncated files and mixed sizes
             are refused there.
     """
-    dataset = load(ref, offline=offline, progress=progress)
-    folder = dataset.identity.folder
-    built = folder is not None and (folder / MANIFEST).is_file()
-    manifest = read_manifest(folder) if built and folder is not None else None
-    origin_files = _origin_files(manifest)
-    splits, files = _features(dataset, manifest, progress)
+    resolved = resolve(ref, offline=offline, progress=progress)
+    dataset = resolved.load(progress)
+    splits, files = _features(resolved, dataset, progress)
     document: dict[str, Any] = {
         "dataset": {
             "name": dataset.identity.name,
@@ -97,8 +90,8 @@ def audit(ref: str, *, offline: bool = False, progress: Progress | None = None) 
         },
         "counts": _counts(dataset),
         "files": files,
-        "origin_files": origin_files,
-        "equalised": _equalised(folder) if manifest is not None and folder is not None else None,
+        "origin_files": resolved.origin_files(),
+        "equalised": resolved.equalised(),
         "codec_trace": _by_source(dataset, splits["test"], _codec_trace),
         "clipping": _by_source(dataset, splits["test"], _clipping),
         "duplicates": _duplicates(dataset, progress),
@@ -121,40 +114,8 @@ def _counts(dataset: GMDataset) -> dict[str, dict[str, int]]:
     return counts
 
 
-def _origin_files(manifest: Manifest | None) -> dict[str, dict[str, int]]:
-    """Kinds of files that images were read from when the dataset was built."""
-    if manifest is None:
-        return {}
-    return {name: facts["files"] for name, facts in manifest.facts.items() if "files" in facts}
-
-
-def _equalised(folder: Path) -> dict[str, Any] | None:
-    """The recipe's equalise step, or None."""
-    steps = read_recipe(folder).equalise
-    return None if steps is None else steps.model_dump(mode="json")
-
-
-def _encoded(dataset: GMDataset, split: str, manifest: Manifest | None) -> Iterator[bytes]:
-    """Bytes of the image files of a split, in the order of the loaded images."""
-    images: ImageSet = getattr(dataset, split)
-    folder = dataset.identity.folder
-    if folder is not None and manifest is None:
-        for name in images.ids:
-            yield (folder / str(name)).read_bytes()
-        return
-    for label, source in enumerate(dataset.sources):
-        path = folder / shard_path(split, source.name) if folder is not None else None
-        if path is not None and path.is_file():
-            for image in read_shard(path):
-                yield image.read()
-        else:
-            # Made on the fly, or had from elsewhere: what the one writer would have written.
-            for index in np.flatnonzero(images.labels == label):
-                yield encode_png(images.pixels[index])
-
-
 def _features(
-    dataset: GMDataset, manifest: Manifest | None, progress: Progress | None
+    resolved: ResolvedDataset, dataset: GMDataset, progress: Progress | None
 ) -> tuple[dict[str, _Split], dict[str, dict[str, int]]]:
     """Features of train and test, and the kinds of files of every source."""
     found: dict[str, _Split] = {}
@@ -166,7 +127,7 @@ def _features(
     sizes: dict[str, list[int]] = {}
     for split in parts:
         images: ImageSet = getattr(dataset, split)
-        files = _encoded(dataset, split, manifest)
+        files = resolved.encoded(dataset, split)
         grid, clipping = [], []
         headers[split], sizes[split] = [], []
         for start in range(0, len(images), _BATCH):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import shutil
-import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,8 +12,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from fpbench.datasets.layout import SPLITS
-from fpbench.errors import BadInput
-from fpbench.files import writing_file
+from fpbench.files import (
+    CannotWrite,
+    expanded,
+    remove_abandoned,
+    told,
+    writing_file,
+    writing_folder,
+)
 from fpbench.images import ImageSet, Source
 
 if TYPE_CHECKING:
@@ -28,7 +33,7 @@ _FORMAT = 1
 def cache_root() -> Path:
     """Folder of everything fpbench caches: $FPBENCH_CACHE, or ``~/.cache/fpbench``."""
     named = os.environ.get(CACHE_VARIABLE)
-    return Path(named).expanduser() if named else Path.home() / ".cache" / "fpbench"
+    return expanded(Path(named)) if named else Path.home() / ".cache" / "fpbench"
 
 
 @dataclass(frozen=True)
@@ -83,26 +88,20 @@ def cached(content_hash: str, decode: Decode) -> dict[str, Decoded]:
         decode: Does the work the first time; what it raises is passed on and nothing is cached.
     """
     target = _entry(content_hash)
+    damaged = False
     if target.is_dir():
         try:
             return _read(target)
         except (OSError, ValueError):
             # A cache that a full disk or another program has damaged is made anew.
-            shutil.rmtree(target, ignore_errors=True)
+            damaged = True
+    remove_abandoned(target.parent, depth=1)
     try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        scratch = Path(tempfile.mkdtemp(prefix=f".{target.name}.", dir=target.parent))
-    except OSError:
-        return _in_memory(decode)
-    try:
-        try:
+        with writing_folder(target, replace=damaged) as scratch, told(target):
             _fill(scratch, decode)
-            _publish(scratch, target)
-        except OSError:
-            return _in_memory(decode)
         return _read(target)
-    finally:
-        shutil.rmtree(scratch, ignore_errors=True)
+    except CannotWrite:
+        return _in_memory(decode)
 
 
 def _in_memory(decode: Decode) -> dict[str, Decoded]:
@@ -147,15 +146,6 @@ def _require_space(folder: Path, size: int) -> None:
         raise OSError(f"no space for {size} bytes in {folder}")
 
 
-def _publish(scratch: Path, target: Path) -> None:
-    try:
-        scratch.rename(target)
-    except OSError:
-        # Another process was faster; the content hash says that it has the same images.
-        if not target.is_dir():
-            raise
-
-
 def cached_array(
     place: Path, shape: tuple[int, ...], make: Callable[[], NDArray[np.uint8]]
 ) -> NDArray[np.uint8]:
@@ -183,5 +173,5 @@ def cached_array(
             _require_space(scratch.parent, made.nbytes)
             np.save(scratch, made)
         return np.load(path, mmap_mode="r")  # type: ignore[no-any-return]
-    except (BadInput, OSError, ValueError):
+    except (CannotWrite, OSError, ValueError):
         return made

@@ -2,24 +2,26 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping
+import contextlib
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import yaml
 
-from fpbench.datasets.layout import MANIFEST, README, RECIPE, SOURCES, replacing
+from fpbench.datasets.layout import MANIFEST, README, RECIPE, SOURCES
 from fpbench.errors import BadInput, suggest
+from fpbench.files import expanded, parse_json, read_limited, write_text
 from fpbench.images import REAL, Source
+from fpbench.registry import card_folders
 
 if TYPE_CHECKING:
-    from pydantic import BaseModel
+    from fpbench.datasets.entries import SourceEntry
+    from fpbench.datasets.schema import Manifest, Recipe
+    from fpbench.documents import Document
 
-    from fpbench.datasets.schema import Manifest, Recipe, SourceEntry
-
-    _Model = TypeVar("_Model", bound=BaseModel)
+    _Model = TypeVar("_Model", bound=Document)
 
 
 @dataclass(frozen=True)
@@ -46,34 +48,99 @@ class CardSummary:
     images: int | None
 
 
-def _yaml(path: Path) -> dict[str, Any]:
-    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+class _TextKeys(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[misc]
+    """The safe loader, with names as they are written and none of them twice.
+
+    YAML reads a source called ``no`` as false and one called ``123`` as a number, and of two
+    sources with one name it drops the first in silence.
+    """
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[str, Any]:
+        seen: set[str] = set()
+        for key, _ in node.value:
+            if isinstance(key, yaml.ScalarNode) and key.tag != "tag:yaml.org,2002:merge":
+                key.tag = "tag:yaml.org,2002:str"
+                if key.value in seen:
+                    raise yaml.constructor.ConstructorError(
+                        None, None, f"the key {key.value!r} stands there twice", key.start_mark
+                    )
+                seen.add(key.value)
+        found: dict[str, Any] = super().construct_mapping(node, deep)
+        return found
+
+
+def _parse_yaml(text: str, path: Path, what: str = "it") -> dict[str, Any]:
     try:
-        # The C loader is the safe loader too, only faster.
-        document = yaml.load(path.read_text("utf-8"), Loader=loader)  # noqa: S506
-    except FileNotFoundError as error:
-        raise BadInput(f"{path} is missing; a dataset card needs it.") from error
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise BadInput(f"{path} cannot be read as YAML: {_one_line(error)}.") from error
+        document = yaml.load(text, Loader=_TextKeys)  # noqa: S506
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
+        raise BadInput(f"{path}: {what} cannot be read as YAML: {_one_line(error)}.") from error
     if not isinstance(document, dict):
-        raise BadInput(f"{path} must hold a mapping of fields, not {type(document).__name__}.")
+        raise BadInput(
+            f"{path}: {what} must hold a mapping of fields, not {type(document).__name__}."
+        )
     return document
+
+
+def _text(path: Path, what: str, hint: str) -> str:
+    if not path.exists():
+        raise BadInput(f"{path} is missing; {hint}.")
+    return read_limited(path, what)
+
+
+def _yaml(path: Path) -> dict[str, Any]:
+    return _parse_yaml(_text(path, "part of a card", "a dataset card needs it"), path)
 
 
 def _json(path: Path) -> dict[str, Any]:
-    try:
-        document = json.loads(path.read_text("utf-8"))
-    except FileNotFoundError as error:
-        raise BadInput(f"{path} is missing; build the dataset first.") from error
-    except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
-        raise BadInput(f"{path} cannot be read as JSON: {_one_line(error)}.") from error
-    if not isinstance(document, dict):
-        raise BadInput(f"{path} must hold a mapping of fields, not {type(document).__name__}.")
-    return document
+    return parse_json(_text(path, "manifest", "build the dataset first"), path, "manifest")
 
 
 def _one_line(error: Exception) -> str:
     return " ".join(str(error).split())
+
+
+def card_folder(name_or_folder: str | Path) -> Path:
+    """The folder of a card, by its name or as it is.
+
+    Raises:
+        BadInput: If there is no such card, or settings follow its name.
+    """
+    text = str(name_or_folder)
+    cards = card_folders()
+    if text in cards:
+        return cards[text]
+    name, colon, settings = text.partition(":")
+    if colon and name in cards:
+        raise BadInput(
+            f"This is about the card {name!r} as it is, so the settings {settings!r} would have no "
+            "effect; leave them out."
+        )
+    folder = expanded(Path(text))
+    try:
+        if text and (folder / RECIPE).is_file():
+            return folder
+    except OSError as error:
+        raise BadInput(f"{folder} cannot be looked at ({error.strerror or error}).") from error
+    raise BadInput(
+        f"There is no dataset {text!r}. {suggest(text, cards)} Or name a folder that holds a "
+        f"{RECIPE}."
+    )
+
+
+def built_folder(name_or_folder: str | Path) -> Path:
+    """The folder of a built dataset: the card's own, or ``./NAME``, where it is built by default.
+
+    Raises:
+        BadInput: If there is no such card, or it is not built here.
+    """
+    card = card_folder(name_or_folder)
+    for folder in (card, Path(card.name)):
+        if (folder / MANIFEST).is_file():
+            return folder
+    raise BadInput(
+        f"Dataset {card.name!r} has a card but no images here. Build it with `fpbench data build "
+        f"{name_or_folder}`, or pass the folder or the Hub id of a built copy."
+    )
 
 
 def summary(folder: Path) -> CardSummary:
@@ -82,6 +149,17 @@ def summary(folder: Path) -> CardSummary:
     Raises:
         BadInput: If recipe.yaml or manifest.json cannot be read.
     """
+    try:
+        return _summary(folder)
+    except (AttributeError, TypeError, ValueError) as error:
+        # What the listing reads without validation may be anything.
+        raise BadInput(
+            f"The card {folder} cannot be listed; `fpbench data show {folder}` says which field is "
+            "wrong."
+        ) from error
+
+
+def _summary(folder: Path) -> CardSummary:
     recipe = _yaml(folder / RECIPE)
     sources = recipe.get("sources") or {}
     synthetic = recipe.get("synthetic")
@@ -116,12 +194,12 @@ def summary(folder: Path) -> CardSummary:
 def _validated(model: type[_Model], document: dict[str, Any], path: Path) -> _Model:
     from pydantic import ValidationError
 
+    from fpbench.documents import told
+
     try:
         return model.model_validate(document)
     except ValidationError as error:
         first = error.errors()[0]
-        field = ".".join(str(part) for part in first["loc"]) or "the whole file"
-        reason = first["msg"].removeprefix("Value error, ").rstrip(".")
         if first["type"] == "extra_forbidden":
             name = str(first["loc"][-1])
             parent = ".".join(str(part) for part in first["loc"][:-1])
@@ -129,9 +207,7 @@ def _validated(model: type[_Model], document: dict[str, Any], path: Path) -> _Mo
             known = sorted(model.model_fields) if not parent else []
             hint = f" {suggest(name, known)}" if known else " Check its spelling, or remove it."
             raise BadInput(f"{path}: unknown key {name!r}{where}.{hint}") from error
-        more = len(error.errors()) - 1
-        also = f" (and {more} more)" if more else ""
-        raise BadInput(f"{path}: field {field}: {reason}{also}.") from error
+        raise BadInput(f"{path}: field {told(error).rstrip('.')}.") from error
 
 
 def read_recipe(folder: Path, file: str = RECIPE) -> Recipe:
@@ -156,7 +232,7 @@ def read_sources(folder: Path) -> dict[str, SourceEntry]:
     Raises:
         BadInput: If sources.yaml is missing, is no YAML, or has unknown keys or wrong values.
     """
-    from fpbench.datasets.schema import SourceEntry, ZooEntry
+    from fpbench.datasets.entries import SourceEntry, ZooEntry, zoo_entry
 
     path = folder / SOURCES
     entries: dict[str, SourceEntry] = {}
@@ -175,39 +251,18 @@ def read_sources(folder: Path) -> dict[str, SourceEntry]:
     return entries
 
 
-def zoo_entry(row: str, summary: str = "") -> SourceEntry:
-    """What ``sources.yaml`` says of a row of the zoo's table.
-
-    Args:
-        row: Its name.
-        summary: A sentence added to the row's own.
-
-    Raises:
-        BadInput: If there is no such row.
-    """
-    from fpbench.datasets.schema import Fact, SourceEntry
-    from fpbench.zoo.table import model
-
-    found = model(row)
-    origin = f"fpbench.zoo.table, row {row}"
-    return SourceEntry(
-        family=found.family,
-        architecture=found.architecture,
-        summary=f"{found.summary} {summary}".strip(),
-        citation=found.citation,
-        design={key: Fact(value=value, **{"from": origin}) for key, value in found.design.items()},
-    )
-
-
 def write_sources(target: Path, entries: Mapping[str, SourceEntry]) -> None:
-    """Write sources.yaml with everything that `entries` say."""
+    """Write sources.yaml with everything that `entries` say, unless it says so already."""
     document = {
         name: entry.model_dump(by_alias=True, exclude_defaults=True)
         for name, entry in entries.items()
     }
-    with replacing(target) as temporary:
-        text = yaml.safe_dump(document, sort_keys=False, allow_unicode=True, width=98)
-        temporary.write_text(text, "utf-8")
+    with contextlib.suppress(BadInput):
+        if _yaml(target) == document:
+            # The comments of whoever wrote it stay.
+            return
+    text = yaml.safe_dump(document, sort_keys=False, allow_unicode=True, width=98)
+    write_text(target, text)
 
 
 def read_manifest(folder: Path) -> Manifest:
@@ -237,17 +292,30 @@ def sources_of(folder: Path, names: list[str]) -> tuple[Source, ...]:
     missing = [name for name in names if name not in entries]
     if missing:
         raise BadInput(
-            f"{folder / SOURCES} does not describe the source {missing[0]!r}; add its family, "
-            "architecture and design."
+            f"{folder / SOURCES} does not describe the source {', '.join(map(repr, missing))}; add "
+            "its family, architecture and design."
         )
     found = tuple(as_source(name, entries[name]) for name in names)
-    for source in found:
+    refuse_other_reals(found, folder / SOURCES)
+    return found
+
+
+def refuse_other_reals(sources: Sequence[Source], path: Path) -> None:
+    """Refuse real images under another name, and another family for those named Real.
+
+    Args:
+        sources: The sources.
+        path: The file that describes them, for the message.
+
+    Raises:
+        BadInput: Naming the source.
+    """
+    for source in sources:
         if source.is_real != (source.name == REAL):
             raise BadInput(
-                f"{folder / SOURCES}: source {source.name!r} has family {source.family}; the "
-                f"family Real belongs to the source {REAL!r} alone."
+                f"{path}: source {source.name!r} has family {source.family}; the family Real "
+                f"belongs to the source {REAL!r} alone."
             )
-    return found
 
 
 def read_front_matter(folder: Path) -> dict[str, Any]:
@@ -257,17 +325,8 @@ def read_front_matter(folder: Path) -> dict[str, Any]:
         BadInput: If README.md is missing, or does not begin with a YAML block.
     """
     path = folder / README
-    try:
-        text = path.read_text("utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise BadInput(f"{path} cannot be read; a dataset card needs it.") from error
+    text = _text(path, "card", "a dataset card needs it").replace("\r\n", "\n")
     parts = text.split("---\n", 2)
     if len(parts) < 3 or parts[0].strip():
         raise BadInput(f"{path} must begin with a YAML block between two lines of '---'.")
-    try:
-        block = yaml.safe_load(parts[1])
-    except yaml.YAMLError as error:
-        raise BadInput(f"{path}: its YAML block cannot be read: {_one_line(error)}.") from error
-    if not isinstance(block, dict):
-        raise BadInput(f"{path}: its YAML block must hold a mapping of fields.")
-    return block
+    return _parse_yaml(parts[1], path, "its YAML block")

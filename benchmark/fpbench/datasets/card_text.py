@@ -5,13 +5,15 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from fpbench.datasets.layout import README, replacing
+from fpbench.datasets.layout import README
+from fpbench.files import read_limited, write_text
 from fpbench.images import REAL
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from fpbench.datasets.schema import Recipe, SourceEntry
+    from fpbench.datasets.entries import SourceEntry
+    from fpbench.datasets.schema import Recipe
 
 
 def put_section(folder: Path, key: str, text: str) -> None:
@@ -22,25 +24,26 @@ def put_section(folder: Path, key: str, text: str) -> None:
         key: Names the section in the comments.
         text: Markdown, heading included.
     """
-    path = folder / README
+    page = _page(folder)
     begin, end = f"<!-- {key}: begin -->", f"<!-- {key}: end -->"
-    page = path.read_text("utf-8") if path.is_file() else ""
     section = f"{begin}\n{text.strip()}\n{end}"
     before, found, rest = page.partition(begin)
     if found:
         page = before + section + (rest.partition(end)[2] or "\n")
     else:
         page = (page.rstrip("\n") + "\n\n" if page else "") + section + "\n"
-    with replacing(path) as temporary:
-        temporary.write_text(page, "utf-8")
+    write_text(folder / README, page)
 
 
 def get_section(folder: Path, key: str) -> str:
     """The text of a section of README.md that `put_section` wrote, or "" if there is none."""
-    path = folder / README
-    page = path.read_text("utf-8") if path.is_file() else ""
-    rest = page.partition(f"<!-- {key}: begin -->")[2]
+    rest = _page(folder).partition(f"<!-- {key}: begin -->")[2]
     return rest.partition(f"<!-- {key}: end -->")[0].strip()
+
+
+def _page(folder: Path) -> str:
+    path = folder / README
+    return read_limited(path, "card").replace("\r\n", "\n") if path.is_file() else ""
 
 
 def sources_section(
@@ -77,8 +80,7 @@ def sources_section(
     if missing:
         lines += ["", "Not built:", ""]
     for name in missing:
-        origin = recipe.sources[name]
-        reason = origin.reason if origin.kind == "unavailable" else "left out of this build"
+        reason = recipe.sources[name].why_missing() or "left out of this build"
         lines.append(f"- `{name}`: {reason.rstrip('.')}.")
     return "\n".join(lines)
 

@@ -7,8 +7,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from fpbench.datasets.photographs import reduce_area
-
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
@@ -30,6 +28,18 @@ def equalised(images: NDArray[np.uint8], steps: Equalise | None) -> NDArray[np.u
             image = np.clip(image, *steps.clip).astype(np.uint8)
         done.append(image)
     return np.stack(done)
+
+
+def reduce_area(pixels: NDArray[np.uint8], factor: int) -> NDArray[np.uint8]:
+    """Reduce (H, W, 3) by the mean over `factor` x `factor` pixels, rounding half up."""
+    if factor == 1:
+        return pixels
+    height, width = pixels.shape[0] // factor, pixels.shape[1] // factor
+    tiles = pixels[: height * factor, : width * factor].astype(np.uint32)
+    sums = tiles.reshape(height, factor, width, factor, 3).sum(axis=(1, 3))
+    area = factor * factor
+    reduced: NDArray[np.uint8] = ((sums + area // 2) // area).astype(np.uint8)
+    return reduced
 
 
 def _through_jpeg(pixels: NDArray[np.uint8], quality: int) -> NDArray[np.uint8]:

@@ -8,9 +8,6 @@ the same dataset, in whatever order the originals come.
 from __future__ import annotations
 
 import hashlib
-import json
-import shutil
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -18,13 +15,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from fpbench.datasets.cache import cache_root
-from fpbench.datasets.card import read_recipe
 from fpbench.datasets.decoding import decode
 from fpbench.datasets.equalise import equalised
 from fpbench.datasets.layout import RECIPE, SPLITS, shard_path, write_json, write_shard
-from fpbench.datasets.origins import ImageFiles
 from fpbench.datasets.shards import read_shard
 from fpbench.errors import BadInput
+from fpbench.files import CannotWrite, parse_json, read_limited, writing_folder
 from fpbench.images import REAL
 
 if TYPE_CHECKING:
@@ -35,6 +31,8 @@ if TYPE_CHECKING:
 
 REAL_IMAGES = "real-images.json"
 _BATCH = 256
+# A line of some sixty bytes for each real image: the list of a million of them.
+_LARGEST_LIST = 64 << 20
 
 
 def digest(image: NDArray[np.uint8]) -> str:
@@ -54,13 +52,22 @@ def write_list(folder: Path) -> None:
     write_json(folder / REAL_IMAGES, document)
 
 
-def locate(folder: Path, manifest: Manifest, progress: Progress | None) -> Path:
+def locate(
+    folder: Path,
+    manifest: Manifest,
+    recipe: Recipe,
+    progress: Progress | None,
+    *,
+    offline: bool = False,
+) -> Path:
     """The folder that holds the files of the external sources, made where need be.
 
     Args:
         folder: The dataset's folder.
         manifest: Its manifest.
+        recipe: Its recipe, which says where the originals are.
         progress: Called as ``progress(what, done, total)``.
+        offline: Whether the Hub may not be asked for them.
 
     Raises:
         BadInput: If the originals cannot be had, or are not those that were used.
@@ -72,33 +79,27 @@ def locate(folder: Path, manifest: Manifest, progress: Progress | None) -> Path:
     target = cache_root() / "external" / manifest.content_hash[:32]
     if all((target / path).is_file() for path in wanted):
         return target
-    recipe = read_recipe(folder)
     expected = _read_list(folder, manifest)
-    found = _gather(recipe, folder, expected, progress)
+    found = _gather(recipe, folder, expected, progress, offline)
     try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        scratch = Path(tempfile.mkdtemp(prefix=f".{target.name}.", dir=target.parent))
-    except OSError as error:
+        with writing_folder(target) as scratch:
+            for split, row in expected.items():
+                write_shard(scratch / shard_path(split, REAL), REAL, _ordered(row, found))
+    except CannotWrite as error:
         raise BadInput(
-            f"The real images of {recipe.name} must be written to {target.parent}, which cannot be "
-            f"({error.strerror}); set FPBENCH_CACHE to a folder that can."
+            f"The real images of {recipe.name} must be written to the cache, which cannot be; set "
+            f"FPBENCH_CACHE to another folder. {error}"
         ) from error
-    try:
-        for split, row in expected.items():
-            write_shard(scratch / shard_path(split, REAL), REAL, _ordered(row, found))
-        shutil.rmtree(target, ignore_errors=True)
-        scratch.rename(target)
-    finally:
-        shutil.rmtree(scratch, ignore_errors=True)
     return target
 
 
 def _read_list(folder: Path, manifest: Manifest) -> dict[str, dict[str, str]]:
     path = folder / REAL_IMAGES
     try:
-        listed: dict[str, dict[str, str]] = json.loads(path.read_text("utf-8"))
+        text = read_limited(path, "list of real images", _LARGEST_LIST)
+        listed: dict[str, dict[str, str]] = parse_json(text, path, "list of real images")
         counts = {split: len(listed[split]) for split in SPLITS}
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (BadInput, KeyError, TypeError) as error:
         raise BadInput(f"{path} cannot be read; build or pull the dataset again.") from error
     for split, count in counts.items():
         if count != manifest.counts[split][REAL]:
@@ -110,7 +111,11 @@ def _read_list(folder: Path, manifest: Manifest) -> dict[str, dict[str, str]]:
 
 
 def _gather(
-    recipe: Recipe, folder: Path, expected: dict[str, dict[str, str]], progress: Progress | None
+    recipe: Recipe,
+    folder: Path,
+    expected: dict[str, dict[str, str]],
+    progress: Progress | None,
+    offline: bool,
 ) -> dict[str, NDArray[np.uint8]]:
     """The listed images by hash, looked for in all of the recipe's origins."""
     assert recipe.real is not None  # noqa: S101
@@ -118,12 +123,12 @@ def _gather(
     found: dict[str, NDArray[np.uint8]] = {}
     origins = [recipe.real.seen, *([recipe.real.unseen] if recipe.real.unseen else [])]
     for origin in origins:
-        if origin.kind not in ("parquet", "folder"):
+        files = origin.image_files(folder, recipe.raw_size, offline=offline)
+        if files is None:
             raise BadInput(
                 f"{folder / RECIPE}: real images of kind {origin.kind} cannot be external; set "
                 "real.published to true."
             )
-        files = ImageFiles(origin, folder, recipe.raw_size)  # type: ignore[arg-type]
         for position, image in files.read(range(files.total)):
             ready = equalised(image[None], recipe.equalise)[0]
             name = digest(ready)
@@ -135,16 +140,11 @@ def _gather(
     if missing:
         raise BadInput(
             f"{missing} of the {len(wanted)} real images of {recipe.name} are not among the "
-            f"originals ({' and '.join(_told(origin) for origin in origins)}): these are others, "
+            f"originals ({' and '.join(origin.place() for origin in origins)}): these are others, "
             f"or were decoded in another way. Build the dataset anew: `fpbench data build "
             f"{recipe.name}`."
         )
     return found
-
-
-def _told(origin: object) -> str:
-    path, hub = getattr(origin, "path", None), getattr(origin, "hub", None)
-    return " or ".join(str(part) for part in (path, hub and hub.id) if part)
 
 
 def _ordered(

@@ -2,25 +2,23 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import fpbench
-from fpbench.datasets.layout import (
-    MANIFEST,
-    SPLITS,
-    file_digest,
-    overall_hash,
-    shard_path,
-    write_json,
-)
+from fpbench.datasets.card import read_manifest
+from fpbench.datasets.layout import MANIFEST, SPLITS, overall_hash, shard_path, write_json
+from fpbench.errors import BadInput
+from fpbench.files import file_sha256, parse_json, read_limited
 from fpbench.images import REAL
 
 if TYPE_CHECKING:
     from fpbench.datasets.schema import Recipe
+
+CONTACT = "contact"
+"""Folder of the contact sheets in a built dataset."""
 
 _FOLDER = "finished"
 
@@ -48,7 +46,7 @@ class Finished:
     def is_whole(self, out: Path) -> bool:
         """Whether all its files are in `out`, unchanged."""
         return all(
-            (out / path).is_file() and file_digest(out / path) == entry["sha256"]
+            (out / path).is_file() and file_sha256(out / path) == entry["sha256"]
             for path, entry in self.files.items()
         )
 
@@ -58,41 +56,51 @@ class Finished:
 
 
 def finished_before(out: Path, work: Path) -> dict[str, Finished]:
-    """Sources that an earlier build completed in this folder, stopped or not."""
+    """Sources that an earlier build completed in this folder, stopped or not.
+
+    Raises:
+        BadInput: If what says so cannot be read.
+    """
     found: dict[str, Finished] = {}
-    manifest = out / MANIFEST
-    if manifest.is_file():
-        document = json.loads(manifest.read_text("utf-8"))
-        for name in document["sources"]:
-            facts = dict(document["facts"].get(name, {}))
-            splits = [split for split in SPLITS if name in document["counts"][split]]
+    if (out / MANIFEST).is_file():
+        manifest = read_manifest(out)
+        for name in manifest.sources:
+            facts = dict(manifest.facts.get(name, {}))
+            splits = [split for split in SPLITS if name in manifest.counts[split]]
             paths = [shard_path(split, name) for split in splits]
-            if "key" in facts and all(path in document["files"] for path in paths):
+            if "key" in facts and all(path in manifest.files for path in paths):
                 found[name] = Finished(
                     key=facts.pop("key"),
-                    counts={split: document["counts"][split][name] for split in splits},
-                    files={path: document["files"][path] for path in paths},
-                    content={split: document["content"][split][name] for split in splits},
+                    counts={split: manifest.counts[split][name] for split in splits},
+                    files={path: manifest.files[path].model_dump() for path in paths},
+                    content={split: manifest.content[split][name] for split in splits},
                     facts=facts,
-                    quality=document["quality"].get(name, {}),
+                    quality=manifest.quality.get(name, {}),
                 )
     for path in sorted((work / _FOLDER).glob("*.json")):
-        found[path.stem] = Finished(**json.loads(path.read_text("utf-8")))
-    for name, record in found.items():
-        record.save(name, work)
+        document = parse_json(read_limited(path, "note on a finished source"), path, "note")
+        try:
+            found[path.stem] = Finished(**document)
+        except TypeError as error:
+            raise BadInput(f"{path} was not written by `fpbench data build`; remove it.") from error
     return found
 
 
-def remove_strangers(out: Path, records: dict[str, Finished]) -> None:
-    """Remove data files and contact sheets that earlier builds left and this one does not list."""
+def remove_outdated(out: Path, before: dict[str, Finished], records: dict[str, Finished]) -> None:
+    """Remove the data files and contact sheets of earlier builds that this one does not have.
+
+    Args:
+        out: Folder of the dataset.
+        before: What earlier builds wrote there; nothing else is removed.
+        records: What this one has.
+    """
     listed = {path for record in records.values() for path in record.files}
-    for path in sorted((out / "data").glob("*/*")):
-        # Killed builds leave temporary files, too.
-        if path.relative_to(out).as_posix() not in listed and path.suffix in (".parquet", ".part"):
-            path.unlink()
-    for path in sorted((out / "contact").glob("*.png")):
-        if path.stem not in records:
-            path.unlink()
+    for name, record in before.items():
+        for path in record.files:
+            if path not in listed:
+                (out / path).unlink(missing_ok=True)
+        if name not in records:
+            (out / CONTACT / f"{name}.png").unlink(missing_ok=True)
 
 
 def manifest_of(recipe: Recipe, records: dict[str, Finished]) -> dict[str, Any]:

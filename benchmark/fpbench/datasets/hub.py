@@ -2,17 +2,57 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import contextlib
+import errno
+import re
+import threading
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING, TypeVar
 
-from fpbench.datasets.layout import MANIFEST
+from fpbench.datasets.cache import cache_root
+from fpbench.datasets.layout import MANIFEST, RECIPE, SOURCES
 from fpbench.errors import BadInput
+from fpbench.files import SCRATCH, read_limited, write_text
 
-_IGNORED = ["*.part", ".build/*"]
+if TYPE_CHECKING:
+    from huggingface_hub.errors import HfHubHTTPError
+
+_Result = TypeVar("_Result")
+
+_DESCRIPTION = [MANIFEST, RECIPE, SOURCES]
+_IGNORED = [f"*{SCRATCH}*", ".build/*"]
+_COMMIT = re.compile(r"[0-9a-f]{40}")
 _INSTEAD = (
     "Or build a dataset yourself (`fpbench data build NAME --out FOLDER`) and pass its folder."
 )
+
+_OF_THE_DISK = {
+    errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO,
+}  # fmt: skip
+
+LOOKUP_SECONDS = 15.0
+"""How long a look-up on the Hub may take, names of hosts included."""
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """A dataset on the Hub at one commit.
+
+    Attributes:
+        repository: ``OWNER/NAME`` as the Hub has it; a renamed dataset is found by its old name.
+        folder: Local folder, named by the commit, which holds manifest, recipe and sources.
+    """
+
+    repository: str
+    folder: Path
+
+    @property
+    def commit(self) -> str:
+        """The commit."""
+        return self.folder.name
 
 
 @contextmanager
@@ -33,6 +73,8 @@ def told(repository: str, revision: str | None = None) -> Iterator[None]:
     )
 
     at = f" at revision {revision}" if revision else ""
+    # Network errors derive from OSError or from the base of HfHubHTTPError, by version.
+    network: tuple[type[BaseException], ...] = (OSError, *HfHubHTTPError.__bases__)
     try:
         yield
     except GatedRepoError as error:
@@ -50,71 +92,195 @@ def told(repository: str, revision: str | None = None) -> Iterator[None]:
             f"The Hub dataset {repository} has no revision {revision!r}; leave it out for the "
             "newest, or take a commit from its page."
         ) from error
-    except (LocalEntryNotFoundError, OfflineModeIsEnabled) as error:
+    except LocalEntryNotFoundError as error:
+        if isinstance(error.__cause__, HfHubHTTPError):
+            raise BadInput(_told_status(error.__cause__, repository, at)) from error
         raise BadInput(
             f"The Hub dataset {repository}{at} is not in the local cache and the Hub cannot be "
             f"reached (no network, or offline mode). Pull it once while online (`fpbench data "
             f"pull {repository}`). {_INSTEAD}"
         ) from error
+    except OfflineModeIsEnabled as error:
+        raise BadInput(
+            f"The Hub may not be asked for {repository}{at}: HF_HUB_OFFLINE is set. Unset it, or "
+            "pass a folder."
+        ) from error
     except HFValidationError as error:
         raise BadInput(f"{repository!r} is no id of a Hub dataset; write OWNER/NAME.") from error
     except HfHubHTTPError as error:
-        status = getattr(error.response, "status_code", None)
-        if status in (401, 403):
+        raise BadInput(_told_status(error, repository, at)) from error
+    except network as error:
+        # A full disk is an OSError, too.
+        if isinstance(error, OSError) and error.errno in _OF_THE_DISK:
             raise BadInput(
-                f"The Hub refuses access to {repository} (status {status}): log in with `hf auth "
-                "login`, or set HF_TOKEN to a token that may read or write it."
+                f"The files of {repository}{at} cannot be written to the Hub's cache "
+                f"({error.strerror}): free space there, or set HF_HOME to another folder."
             ) from error
-        raise BadInput(
-            f"The Hub failed on {repository}{at} (status {status}); try again later. {_INSTEAD}"
-        ) from error
-    except OSError as error:
-        # The client's network errors derive from OSError in some versions; a full disk does too.
-        if error.errno is not None and error.filename is not None:
-            raise
         raise BadInput(
             f"The Hub cannot be reached for {repository}{at} ({type(error).__name__}). {_INSTEAD}"
         ) from error
 
 
-def fetch_manifest(repository: str, revision: str | None, *, offline: bool) -> tuple[str, Path]:
-    """Fetch the manifest of a Hub dataset alone.
+def _told_status(error: HfHubHTTPError, repository: str, at: str) -> str:
+    status = getattr(error.response, "status_code", None)
+    if status in (401, 403):
+        return (
+            f"The Hub refuses access to {repository}{at} (status {status}): log in with `hf auth "
+            "login`, or set HF_TOKEN to a token that may read or write it."
+        )
+    if status == 429:
+        return (
+            f"The Hub was asked too often and does not answer for {repository}{at} (status 429): "
+            "wait some minutes, or log in (`hf auth login`), which lets you ask more often."
+        )
+    failed = "is out of order and failed" if status is None or status >= 500 else "failed"
+    return f"The Hub {failed} on {repository}{at} (status {status}): try again later. {_INSTEAD}"
+
+
+def fetch_description(repository: str, revision: str | None, *, offline: bool) -> Snapshot:
+    """Fetch manifest, recipe and sources of a Hub dataset, but no images.
+
+    A commit that is here is not asked for. Where the Hub cannot answer, what is in its local
+    cache is taken.
 
     Args:
         repository: ``OWNER/NAME``.
         revision: Commit, branch or tag; None is the newest.
         offline: Open no connection.
 
-    Returns:
-        The commit, and the local folder of its snapshot, which holds at least the manifest.
-
     Raises:
         BadInput: If it cannot be had.
     """
-    from huggingface_hub import snapshot_download
-
-    # Unlike a download of the one file it fails at once without a network, and does not retry.
+    known = None
     with told(repository, revision):
-        folder = Path(
-            snapshot_download(
-                repository,
-                repo_type="dataset",
-                revision=revision,
-                local_files_only=offline,
-                allow_patterns=[MANIFEST],
-            )
-        )
-    if not (folder / MANIFEST).is_file():
+        if revision is not None and _COMMIT.fullmatch(revision):
+            known = _cached(_name_of(repository), revision)
+        if known is None:
+            known = Snapshot(*_had(repository, revision, _DESCRIPTION, offline))
+    if not (known.folder / MANIFEST).is_file():
         at = f" at revision {revision}" if revision else ""
         raise BadInput(
             f"The Hub dataset {repository}{at} has no {MANIFEST}, so fpbench did not build it. "
             f"{_INSTEAD}"
         )
-    return folder.name, folder
+    return known
 
 
-def fetch(repository: str, commit: str, *, offline: bool) -> Path:
-    """Fetch all files of a Hub dataset at a commit; those that are here are not fetched again.
+def _had(
+    repository: str, revision: str | None, files: Sequence[str], offline: bool
+) -> tuple[str, Path]:
+    """The Hub's name of a dataset, and a local folder with some of its files.
+
+    Where the Hub cannot answer, what lies in its local cache will do; what went wrong is raised
+    only if nothing does.
+    """
+    from huggingface_hub.errors import LocalEntryNotFoundError
+
+    name, missed = _name_of(repository), None
+    if not offline:
+        try:
+            name = _look_up(repository, revision)
+        # The client raises many types; `told` has a sentence for each.
+        except Exception as error:
+            missed = error
+    try:
+        return name, _download(name, revision, files, offline=offline or missed is not None)
+    except LocalEntryNotFoundError:
+        if missed is not None:
+            raise missed from None
+        raise
+
+
+def _look_up(repository: str, revision: str | None) -> str:
+    """The name that the Hub gives a dataset; for one that was renamed, the new one.
+
+    It is one question without retries: a client that lists the files of a commit asks for 25 s
+    where there is no network.
+    """
+    from huggingface_hub import HfApi
+
+    api = HfApi()
+    info = _within(
+        LOOKUP_SECONDS, lambda: api.dataset_info(repository, revision=revision, timeout=10)
+    )
+    _remember(repository, str(info.id))
+    return str(info.id)
+
+
+def _download(name: str, revision: str | None, files: Sequence[str], *, offline: bool) -> Path:
+    from huggingface_hub import snapshot_download
+
+    folder = snapshot_download(
+        name,
+        repo_type="dataset",
+        revision=revision,
+        allow_patterns=list(files),
+        local_files_only=offline,
+    )
+    return Path(folder)
+
+
+def _cached(name: str, revision: str) -> Snapshot | None:
+    """The snapshot in the Hub's local cache, or None if it is not there with its description."""
+    from huggingface_hub.errors import LocalEntryNotFoundError
+
+    try:
+        folder = _download(name, revision, _DESCRIPTION, offline=True)
+    except LocalEntryNotFoundError:
+        return None
+    whole = all((folder / file).is_file() for file in _DESCRIPTION)
+    return Snapshot(name, folder) if whole else None
+
+
+def _within(seconds: float, call: Callable[[], _Result]) -> _Result:
+    """What `call` returns, if it does so in time.
+
+    Raises:
+        TimeoutError: If it does not. Looking up the name of a host knows no time limit, so the
+            thread is left behind.
+        Exception: Whatever `call` raises.
+    """
+    done: list[_Result] = []
+    failed: list[BaseException] = []
+
+    def run() -> None:
+        try:
+            done.append(call())
+        except BaseException as error:
+            failed.append(error)
+
+    thread = threading.Thread(target=run, daemon=True)
+    thread.start()
+    thread.join(seconds)
+    if failed:
+        raise failed[0]
+    if not done:
+        raise TimeoutError(f"no answer within {seconds:g} s")
+    return done[0]
+
+
+def _names() -> Path:
+    return cache_root() / "hub-names"
+
+
+def _name_of(repository: str) -> str:
+    """The name that the Hub last gave a dataset that was asked for by this one."""
+    path = _names() / repository.replace("/", "--")
+    if path.is_file():
+        with contextlib.suppress(BadInput):
+            return read_limited(path, "name", 1024).strip() or repository
+    return repository
+
+
+def _remember(repository: str, name: str) -> None:
+    if name != _name_of(repository):
+        # Without a cache that can be written, the old name is not found offline.
+        with contextlib.suppress(BadInput):
+            write_text(_names() / repository.replace("/", "--"), f"{name}\n")
+
+
+def fetch(snapshot: Snapshot, *, offline: bool) -> Path:
+    """Fetch all files of a Hub dataset at its commit; those that are here are not fetched again.
 
     Returns:
         The local folder of the snapshot.
@@ -124,36 +290,35 @@ def fetch(repository: str, commit: str, *, offline: bool) -> Path:
     """
     from huggingface_hub import snapshot_download
 
-    with told(repository, commit):
+    with told(snapshot.repository, snapshot.commit):
+        if not offline:
+            _look_up(snapshot.repository, snapshot.commit)
         folder = snapshot_download(
-            repository,
+            snapshot.repository,
             repo_type="dataset",
-            revision=commit,
+            revision=snapshot.commit,
             local_files_only=offline,
             ignore_patterns=_IGNORED,
         )
     return Path(folder)
 
 
-def fetch_files(repository: str, files: Sequence[str], revision: str | None = None) -> list[Path]:
+def fetch_files(
+    repository: str, files: Sequence[str], revision: str | None = None, *, offline: bool = False
+) -> list[Path]:
     """Fetch files of any Hub dataset, e.g. the Parquet files of CIFAR-10.
 
     Args:
         repository: ``OWNER/NAME``.
         files: Paths within it; ``*`` stands for any characters.
         revision: Commit, branch or tag; None is the newest.
+        offline: Open no connection.
 
     Raises:
         BadInput: If one cannot be had.
     """
-    from huggingface_hub import snapshot_download
-
     with told(repository, revision):
-        folder = Path(
-            snapshot_download(
-                repository, repo_type="dataset", revision=revision, allow_patterns=list(files)
-            )
-        )
+        _, folder = _had(repository, revision, files, offline)
     paths = sorted({path for pattern in files for path in folder.glob(pattern)})
     if not paths:
         raise BadInput(

@@ -10,15 +10,15 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from fpbench.datasets.png import encode_png
+from fpbench.files import write_text, writing_file
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -52,28 +52,13 @@ def shard_path(split: str, source: str) -> str:
     return f"data/{split}/{source}-00000-of-00001.parquet"
 
 
-@contextmanager
-def replacing(target: Path) -> Iterator[Path]:
-    """A temporary path beside `target` that takes its place once the block ends without error."""
-    target.parent.mkdir(parents=True, exist_ok=True)
-    temporary = target.with_name(f".{target.name}.{os.getpid()}.part")
-    try:
-        yield temporary
-        temporary.replace(target)
-    finally:
-        temporary.unlink(missing_ok=True)
-
-
 def write_json(target: Path, document: Mapping[str, Any]) -> None:
-    """Write a JSON document so that no half of it is ever seen."""
-    with replacing(target) as temporary:
-        temporary.write_text(json.dumps(document, indent=2, ensure_ascii=False) + "\n", "utf-8")
+    """Write a JSON document so that no half of it is ever seen.
 
-
-def file_digest(path: Path) -> str:
-    """SHA-256 of a file, hexadecimal."""
-    with path.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
+    Raises:
+        CannotWrite: If the disk is full or the folder cannot be written to.
+    """
+    write_text(target, json.dumps(document, indent=2, ensure_ascii=False) + "\n")
 
 
 class ContentHash:
@@ -117,6 +102,9 @@ def write_shard(
 
     Returns:
         The number of images and the content hash.
+
+    Raises:
+        CannotWrite: If the disk is full or the folder cannot be written to.
     """
     import pyarrow as pa
     import pyarrow.parquet as pq
@@ -132,7 +120,7 @@ def write_shard(
     content = ContentHash()
     # PNG bytes do not compress further, and uncompressed pages can be read without a copy.
     with (
-        replacing(target) as temporary,
+        writing_file(target) as temporary,
         pq.ParquetWriter(temporary, schema, compression="none", use_dictionary=["source"]) as out,
         ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool,
     ):

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,11 +14,15 @@ import yaml
 from fpbench.datasets import hub
 from fpbench.datasets.card import read_front_matter, read_manifest, read_recipe, read_sources
 from fpbench.datasets.external import REAL_IMAGES
-from fpbench.datasets.layout import AUDIT, MANIFEST, README, RECIPE, SOURCES, SPLITS, file_digest
+from fpbench.datasets.finished import CONTACT
+from fpbench.datasets.layout import AUDIT, MANIFEST, README, RECIPE, SOURCES, SPLITS
+from fpbench.datasets.outfolder import check_room
 from fpbench.errors import BadInput
+from fpbench.files import expanded, file_sha256, read_limited, writing_file
 
 if TYPE_CHECKING:
-    from fpbench.datasets.schema import Manifest, SourceEntry
+    from fpbench.datasets.entries import SourceEntry
+    from fpbench.datasets.schema import Manifest
 
 EVAL = "eval.yaml"
 """File by which the Hub knows a dataset to be a benchmark."""
@@ -116,7 +122,8 @@ def evaluation(folder: Path) -> dict[str, Any]:
 
 def page(folder: Path) -> str:
     """README.md as it is pushed: corrected YAML block, the card's text, citations."""
-    text = (folder / README).read_text("utf-8").split("---\n", 2)[2]
+    page = read_limited(folder / README, "card").replace("\r\n", "\n")
+    text = page.split("---\n", 2)[2]
     block = yaml.safe_dump(metadata(folder), sort_keys=False, allow_unicode=True)
     cited = citation(read_sources(folder), read_manifest(folder))
     body = text.rstrip("\n")
@@ -155,7 +162,7 @@ def push(
     names = _published(manifest)
     for name in names:
         path = folder / name
-        if not path.is_file() or file_digest(path) != manifest.files[name].sha256:
+        if not path.is_file() or file_sha256(path) != manifest.files[name].sha256:
             raise BadInput(
                 f"{path} is missing or is not the file that was built; build the dataset again "
                 "before pushing it."
@@ -171,9 +178,9 @@ def push(
     for name in (AUDIT, REAL_IMAGES):
         if (folder / name).is_file():
             contents[name] = folder / name
-    for path in sorted((folder / "contact").glob("*.png")):
+    for path in sorted((folder / CONTACT).glob("*.png")):
         if path.stem not in manifest.external:
-            contents[f"contact/{path.name}"] = path
+            contents[f"{CONTACT}/{path.name}"] = path
     if get_token() is None:
         raise BadInput(
             "Pushing to the Hub needs a token that may write: run `hf auth login`, or set HF_TOKEN."
@@ -188,7 +195,7 @@ def push(
         operations += [
             CommitOperationDelete(name)
             for name in there
-            if name.startswith(("data/", "contact/")) and name not in contents
+            if name.startswith(("data/", f"{CONTACT}/")) and name not in contents
         ]
         done = api.create_commit(
             repository,
@@ -213,33 +220,68 @@ def pull(reference: str, out: Path | None = None, *, offline: bool = False) -> t
     Raises:
         BadInput: If it cannot be had, or a file is not the one that was pushed.
     """
-    repository, _, revision = reference.partition("@")
-    commit, _ = hub.fetch_manifest(repository, revision or None, offline=offline)
-    folder = hub.fetch(repository, commit, offline=offline)
-    manifest = read_manifest(folder)
+    repository, at, revision = reference.partition("@")
+    if at and not revision:
+        raise BadInput(
+            f"{reference!r} names no revision after the @; write one, or leave both out."
+        )
+    found = hub.fetch_description(repository, revision or None, offline=offline)
+    manifest = read_manifest(found.folder)
+    target = None if out is None else expanded(out)
+    if target is not None:
+        _refuse_others(target, manifest)
+    folder = hub.fetch(found, offline=offline)
     for name in _published(manifest):
         path = folder / name
-        if not path.is_file() or file_digest(path) != manifest.files[name].sha256:
+        if not path.is_file() or file_sha256(path) != manifest.files[name].sha256:
             raise BadInput(
                 f"{name} of {reference} is missing or its checksum differs from {MANIFEST}; remove "
                 f"{folder} and pull again."
             )
-    if out is None:
-        return commit, folder
-    if (out / MANIFEST).exists():
+    if target is None:
+        return found.commit, folder
+    _copy(folder, target)
+    return found.commit, target
+
+
+def _refuse_others(out: Path, manifest: Manifest) -> None:
+    """Refuse a folder that holds anything that the copy would replace."""
+    folders = [f"data/{split}" for split in SPLITS]
+    written = (README, RECIPE, SOURCES, MANIFEST, *manifest.files)
+    check_room(out, manifest.name, written, folders, own=False)
+    if (out / MANIFEST).is_file():
         held = read_manifest(out)
         if held.revision != manifest.revision:
             raise BadInput(
                 f"{out} holds revision {held.revision} of {held.name}; pull into another folder."
             )
-    _copy(folder, out)
-    return commit, out
 
 
 def _copy(folder: Path, out: Path) -> None:
-    """Copy a snapshot, the manifest last, so that a stopped copy is no dataset."""
-    for path in sorted(folder.rglob("*"), key=lambda path: path.name == MANIFEST):
-        if path.is_file():
-            target = out / path.relative_to(folder)
-            target.parent.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(path, target)
+    """Copy a snapshot, the manifest last; of a copy that fails nothing stays."""
+    paths = [path.relative_to(folder) for path in folder.rglob("*") if path.is_file()]
+    written: list[Path] = []
+    with _undone(out, written):
+        for path in sorted(paths, key=lambda path: (path.name == MANIFEST, path)):
+            target = out / path
+            if not target.exists():
+                written.append(target)
+            with (folder / path).open("rb") as source, writing_file(target) as scratch:
+                with scratch.open("wb") as copy:
+                    shutil.copyfileobj(source, copy)
+
+
+@contextmanager
+def _undone(out: Path, written: list[Path]) -> Iterator[None]:
+    """Remove what was written if the block fails."""
+    made = [folder for folder in (out, *out.parents) if not folder.exists()]
+    try:
+        yield
+    except BaseException:
+        for path in written:
+            path.unlink(missing_ok=True)
+        inner = {folder for path in written for folder in path.parents if out in folder.parents}
+        for folder in [*sorted(inner, reverse=True), *made]:
+            if folder.is_dir() and not any(folder.iterdir()):
+                folder.rmdir()
+        raise

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from fpbench.datasets.layout import replacing
 from fpbench.datasets.png import encode_png
+from fpbench.files import write_bytes
 from fpbench.metrics.frechet import frechet_of_samples
 
 if TYPE_CHECKING:
@@ -132,5 +132,4 @@ def contact_sheet(images: NDArray[np.uint8], target: Path) -> None:
         top = gap + (index // _SHEET) * (height + gap)
         left = gap + (index % _SHEET) * (width + gap)
         sheet[top : top + height, left : left + width] = image
-    with replacing(target) as temporary:
-        temporary.write_bytes(encode_png(sheet))
+    write_bytes(target, encode_png(sheet))

@@ -1,4 +1,4 @@
-"""What may stand in ``recipe.yaml``, ``sources.yaml`` and ``manifest.json``.
+"""What may stand in ``recipe.yaml`` and ``manifest.json``; for ``sources.yaml`` see `entries`.
 
 Unknown keys are refused, so that a misspelt option never silently means its default.
 """
@@ -11,13 +11,14 @@ from typing import Any, Literal
 from pydantic import Field, field_validator, model_validator
 
 from fpbench.datasets.layout import SPLITS
-from fpbench.datasets.origin_schema import Origin, Strict
-from fpbench.images import FAMILIES, REAL
+from fpbench.datasets.origins.kinds import KINDS, AnyOrigin
+from fpbench.documents import Document
+from fpbench.images import REAL
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9.+-]*")
 
 
-class RealOrigins(Strict):
+class RealOrigins(Document):
     """Where the real images come from.
 
     Attributes:
@@ -27,12 +28,27 @@ class RealOrigins(Strict):
         published: Whether real images may be written into what is pushed to the Hub or committed.
     """
 
-    seen: Origin
-    unseen: Origin | None = None
+    seen: AnyOrigin
+    unseen: AnyOrigin | None = None
     published: bool = True
 
+    @model_validator(mode="after")
+    def _real(self) -> RealOrigins:
+        for field, origin in (("seen", self.seen), ("unseen", self.unseen)):
+            if origin is not None and not origin.has_real:
+                words = ", ".join(word for word, kind in KINDS.items() if kind.has_real)
+                raise ValueError(
+                    f"{field}.kind is {origin.kind!r}, which has no real images; use one of {words}"
+                )
+        if self.unseen is not None and (self.seen.chooses_real or self.unseen.chooses_real):
+            raise ValueError(
+                f"seen.kind {self.seen.kind!r} and unseen.kind {self.unseen.kind!r} do not go "
+                "together: one of them has the real images of all splits; give it alone as seen"
+            )
+        return self
 
-class Counts(Strict):
+
+class Counts(Document):
     """Images per source: `reference` of Real only, the others of every source.
 
     Attributes:
@@ -47,7 +63,7 @@ class Counts(Strict):
     training: int | None = Field(None, gt=0)
 
 
-class Fdr(Strict):
+class Fdr(Document):
     """What FDR is measured with, because it moves with both.
 
     Attributes:
@@ -68,7 +84,7 @@ class Fdr(Strict):
         return self
 
 
-class Equalise(Strict):
+class Equalise(Document):
     """One pipeline for every image of every source, to take away what no model made.
 
     Attributes:
@@ -89,7 +105,7 @@ class Equalise(Strict):
         return self
 
 
-class Synthetic(Strict):
+class Synthetic(Document):
     """Settings of a dataset that is made on the fly.
 
     Attributes:
@@ -105,7 +121,7 @@ class Synthetic(Strict):
     snr_db: float = 0.0
 
 
-class Recipe(Strict):
+class Recipe(Document):
     """How to build a GM dataset; ``recipe.yaml``.
 
     Attributes:
@@ -130,7 +146,7 @@ class Recipe(Strict):
     counts: Counts
     fdr: Fdr
     real: RealOrigins | None = None
-    sources: dict[str, Origin] = Field(default_factory=dict)
+    sources: dict[str, AnyOrigin] = Field(default_factory=dict)
     equalise: Equalise | None = None
     synthetic: Synthetic | None = None
 
@@ -164,57 +180,7 @@ class Recipe(Strict):
         return self
 
 
-class Fact(Strict):
-    """One design choice of a source.
-
-    Attributes:
-        value: What was chosen.
-        origin: Where that is written: paper, section, or file of the code.
-    """
-
-    value: str
-    origin: str = Field(alias="from")
-
-
-class ZooEntry(Strict):
-    """A source in ``sources.yaml`` that is what a row of the zoo's table says.
-
-    Attributes:
-        zoo: Name of the row; a built dataset has its content instead.
-        summary: A sentence added to the row's own.
-    """
-
-    zoo: str
-    summary: str = ""
-
-
-class SourceEntry(Strict):
-    """One source in ``sources.yaml``.
-
-    Attributes:
-        family: Real, VAE, GAN, Flow, Score, or Synthetic.
-        architecture: E.g. StyleGAN2.
-        summary: One sentence, e.g. on what and for how long it was trained.
-        citation: The paper that introduces it.
-        design: Design choices by name: upsampling, downsampling, normalisation, nonlinearity,
-            skip, loss.
-    """
-
-    family: str
-    architecture: str
-    summary: str = ""
-    citation: str = ""
-    design: dict[str, Fact] = Field(default_factory=dict)
-
-    @field_validator("family")
-    @classmethod
-    def _known(cls, family: str) -> str:
-        if family not in FAMILIES:
-            raise ValueError(f"{family!r} is no family; use one of {', '.join(FAMILIES)}")
-        return family
-
-
-class FileEntry(Strict):
+class FileEntry(Document):
     """One data file in ``manifest.json``: SHA-256, bytes and images."""
 
     sha256: str
@@ -222,7 +188,7 @@ class FileEntry(Strict):
     images: int = Field(ge=0)
 
 
-class Manifest(Strict):
+class Manifest(Document):
     """What was built; ``manifest.json``, written last.
 
     Attributes:

@@ -16,16 +16,26 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from fpbench.datasets.cache import Decoded
 from fpbench.datasets.card import read_recipe
+from fpbench.datasets.dataset import (
+    DatasetIdentity,
+    Description,
+    GMDataset,
+    ResolvedDataset,
+    description_digest,
+)
+from fpbench.datasets.decoding import Duplicates
 from fpbench.datasets.layout import LABELLED_SPLITS, RECIPE
 from fpbench.datasets.planting import KINDS, Fingerprint, fingerprints, plant, strength
 from fpbench.errors import BadInput, suggest
+from fpbench.files import read_limited
 from fpbench.images import REAL, Source
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from fpbench.datasets.load import DatasetIdentity, GMDataset
+    from fpbench.method import Progress
 
 FORMS = 8
 """Forms of a crop: rotations by multiples of 90 degrees, mirrored or not."""
@@ -81,8 +91,8 @@ class Settings:
 def is_synthetic(folder: Path) -> bool:
     """Whether the card in `folder` describes a dataset that is made on the fly."""
     # Validating the recipe would import pydantic, which a mere listing can do without.
-    path = folder / RECIPE
-    return any(line.startswith("synthetic:") for line in path.read_text("utf-8").splitlines())
+    lines = read_limited(folder / RECIPE, "recipe").splitlines()
+    return any(line.startswith("synthetic:") for line in lines)
 
 
 def settings_of(folder: Path, text: str = "") -> Settings:
@@ -196,75 +206,82 @@ def _planted(settings: Settings) -> dict[str, Fingerprint]:
     return fingerprints(settings.kind, settings.sources, settings.seed)
 
 
-def make(identity: DatasetIdentity, settings: Settings, base: GMDataset) -> GMDataset:
-    """Make the dataset.
+class SyntheticDataset(ResolvedDataset):
+    """Real images of another dataset, and sources that each plant a known fingerprint.
 
     Args:
-        identity: Its identity, from `fpbench.datasets.load.identify`.
         settings: What to make.
         base: Where the real images come from; square ones.
-
-    Raises:
-        BadInput: If the base dataset has too few real images or its images cannot be turned.
     """
-    from fpbench.datasets.cache import Decoded
-    from fpbench.datasets.decoding import Duplicates
-    from fpbench.datasets.load import assemble
 
-    height, width = base.reference.size
-    if height != width or height % 2:
-        raise BadInput(
-            f"{settings.name} needs square images of even size, but those of {settings.base} are "
-            f"{height}x{width}."
+    def __init__(self, settings: Settings, base: ResolvedDataset) -> None:
+        self._settings = settings
+        self._base = base
+        self.description = Description(_sources(settings), *settings.fdr)
+        content = settings.content_hash(base.real_hash())
+        self.identity = DatasetIdentity(
+            name=settings.reference,
+            revision=f"{settings.version}-{content[:12]}",
+            content_hash=content,
+            digest=description_digest(self.description),
         )
-    clean = _clean(settings, base)
-    planted = _planted(settings)
+
+    def load(self, progress: Progress | None = None) -> GMDataset:
+        """Make the images, from a seed.
+
+        Raises:
+            BadInput: If the base dataset cannot be loaded, has too few real images, or images
+                that cannot be turned.
+        """
+        settings, base = self._settings, self._base.load(progress)
+        height, width = base.reference.size
+        if height != width or height % 2:
+            raise BadInput(
+                f"{settings.name} needs square images of even size, but those of {settings.base} "
+                f"are {height}x{width}."
+            )
+        clean = _clean(settings, base)
+        planted = _planted(settings)
+        for label, fingerprint in enumerate(planted.values(), start=1):
+            if progress is not None:
+                progress("plant fingerprints", label, len(planted))
+            images = clean.train_of(label, settings.counts[0])
+            alpha = strength(fingerprint, images, settings.snr_db)
+            for split, count in zip(LABELLED_SPLITS, settings.counts, strict=True):
+                part = clean.pixels[split][label * count : (label + 1) * count]
+                part[:] = plant(part, fingerprint, alpha)
+        duplicates = Duplicates()
+        labels = np.zeros(len(clean.reference), np.int64)
+        splits = {"reference": Decoded(clean.reference, labels, base.reference.ids)}
+        for split, count in zip(LABELLED_SPLITS, settings.counts, strict=True):
+            labels = np.repeat(np.arange(len(self.description.sources)), count)
+            duplicates.check(clean.pixels[split], clean.ids[split])
+            splits[split] = Decoded(clean.pixels[split], labels, np.asarray(clean.ids[split], str))
+        return self.assemble(splits)
+
+    def true_fingerprints(self) -> dict[str, NDArray[np.float32]]:
+        """What was planted: the expected residual (H, W, 3) of every source but Real.
+
+        Raises:
+            BadInput: If the base dataset cannot be loaded.
+            ValueError: If the fingerprints are not locked to positions (colour matrices).
+        """
+        settings, base = self._settings, self._base.load()
+        clean = _clean(settings, base)
+        templates = {}
+        for label, (source, fingerprint) in enumerate(_planted(settings).items(), start=1):
+            images = clean.train_of(label, settings.counts[0])
+            mean = images.mean(axis=(0, 1, 2))
+            alpha = strength(fingerprint, images, settings.snr_db)
+            templates[source] = np.float32(alpha) * fingerprint.template(mean, base.reference.size)
+        return templates
+
+
+def _sources(settings: Settings) -> tuple[Source, ...]:
+    """Real, and one source for each planted fingerprint."""
     sources = [Source(REAL, "Real", "photographs")]
-    for label, (name, fingerprint) in enumerate(planted.items(), start=1):
+    for name, fingerprint in _planted(settings).items():
         kind = type(fingerprint).__name__.lower()
         design = {"planted": kind, "snr_db": f"{settings.snr_db:g}"}
         sources.append(Source(name, "Synthetic", kind, {} if kind == "nothing" else design))
-        alpha = strength(fingerprint, clean.train_of(label, settings.counts[0]), settings.snr_db)
-        for split, count in zip(LABELLED_SPLITS, settings.counts, strict=True):
-            part = clean.pixels[split][label * count : (label + 1) * count]
-            part[:] = plant(part, fingerprint, alpha)
-    duplicates = Duplicates()
-    splits = {
-        "reference": Decoded(
-            clean.reference, np.zeros(len(clean.reference), np.int64), base.reference.ids
-        )
-    }
-    for split, count in zip(LABELLED_SPLITS, settings.counts, strict=True):
-        labels = np.repeat(np.arange(len(sources)), count)
-        duplicates.check(clean.pixels[split], clean.ids[split])
-        splits[split] = Decoded(clean.pixels[split], labels, np.asarray(clean.ids[split], str))
-    return assemble(identity, tuple(sources), splits, *settings.fdr)
-
-
-def true_fingerprints(ref: str = "gm-synthetic") -> dict[str, NDArray[np.float32]]:
-    """What was planted: the expected residual (H, W, 3) of every source but Real.
-
-    Args:
-        ref: Name of the dataset, e.g. ``gm-synthetic:kernel,3``.
-
-    Raises:
-        BadInput: If there is no such dataset.
-        ValueError: If its fingerprints are not locked to positions (colour matrices).
-    """
-    from fpbench.datasets.load import load
-    from fpbench.registry import card_folders
-
-    name, _, text = ref.partition(":")
-    cards = card_folders()
-    if name not in cards or not is_synthetic(cards[name]):
-        raise BadInput(f"Dataset {name!r} is not made on the fly; only those have known truth.")
-    settings = settings_of(cards[name], text)
-    base = load(settings.base)
-    clean = _clean(settings, base)
-    templates = {}
-    for label, (source, fingerprint) in enumerate(_planted(settings).items(), start=1):
-        images = clean.train_of(label, settings.counts[0])
-        mean = images.mean(axis=(0, 1, 2))
-        alpha = strength(fingerprint, images, settings.snr_db)
-        templates[source] = np.float32(alpha) * fingerprint.template(mean, base.reference.size)
-    return templates
+    return tuple(sources)

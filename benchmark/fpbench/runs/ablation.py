@@ -13,7 +13,7 @@ import numpy as np
 from pydantic import Field
 
 from fpbench import registry
-from fpbench.datasets.load import GMDataset
+from fpbench.datasets.dataset import GMDataset
 from fpbench.documents import Document
 from fpbench.errors import BadInput, suggest
 from fpbench.files import write_text, writing_file

@@ -7,7 +7,7 @@ import traceback
 from contextlib import nullcontext
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from functools import lru_cache, partial
+from functools import partial
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
@@ -15,7 +15,8 @@ from fpbench import registry
 from fpbench.compute.device import device_name, peak_memory_bytes, pick_device, seed_everything
 from fpbench.compute.isolation import isolated
 from fpbench.compute.threads import limited_threads
-from fpbench.datasets.load import GMDataset, load
+from fpbench.datasets.dataset import GMDataset
+from fpbench.datasets.resolve import resolve
 from fpbench.errors import BadInput
 from fpbench.files import CannotWrite, told
 from fpbench.method import FitContext, Method, MethodDeclined, Progress
@@ -44,28 +45,42 @@ TRACEBACK_FILE = "traceback.txt"
 FIGURES = "figures"
 
 
-@lru_cache(maxsize=2)
-def load_once(reference: str, content_hash: str, offline: bool) -> GMDataset:
+loaded: dict[tuple[str, str, bool], GMDataset] = {}
+"""Datasets that the jobs of a plan share, the one used last at the end."""
+
+# A transfer job needs two at a time.
+_KEPT = 2
+
+
+def load_once(
+    reference: str, content_hash: str, offline: bool, progress: Progress | None = None
+) -> GMDataset:
     """Load a dataset once for the jobs of a plan, which come dataset by dataset.
 
     Raises:
         BadInput: If it cannot be loaded, or its content is no longer that of the plan.
     """
-    dataset = load(reference, offline=offline)
-    if dataset.identity.content_hash != content_hash:
-        raise BadInput(
-            f"The dataset {reference} changed while the plan was running; start it again."
-        )
+    key = (reference, content_hash, offline)
+    dataset = loaded.pop(key, None)
+    if dataset is None:
+        dataset = resolve(reference, offline=offline, progress=progress).load(progress)
+        if dataset.identity.content_hash != content_hash:
+            raise BadInput(
+                f"The dataset {reference} changed while the plan was running; start it again."
+            )
+    loaded[key] = dataset
+    while len(loaded) > _KEPT:
+        del loaded[next(iter(loaded))]
     return dataset
 
 
-def load_side(side: Side, *, offline: bool = False) -> GMDataset:
+def load_side(side: Side, *, offline: bool = False, progress: Progress | None = None) -> GMDataset:
     """Load one side of a job.
 
     Raises:
         BadInput: As `load_once`.
     """
-    return load_once(side.reference, side.content_hash, offline)
+    return load_once(side.reference, side.content_hash, offline, progress)
 
 
 def execute(
@@ -115,7 +130,9 @@ class _Attempt:
             context = FitContext(seed=job.seed, budget=job.budget, device=device, progress=progress)
         protocol = protocol_named(job.protocol)
         families = chosen_families(protocol.families, options.scores)
-        prepared = protocol.prepare(job, partial(load_side, offline=options.offline))
+        prepared = protocol.prepare(
+            job, partial(load_side, offline=options.offline, progress=progress)
+        )
         method = registry.method_class(job.method).variant_class(job.variant)
         return cls(job, options, protocol, families, method, prepared, context, started)
 

@@ -10,7 +10,7 @@ from functools import lru_cache, partial
 from typing import Any
 
 from fpbench import registry
-from fpbench.datasets.load import DatasetIdentity
+from fpbench.datasets.dataset import DatasetIdentity
 from fpbench.errors import BadInput
 from fpbench.images import Source
 from fpbench.method import Budget, Method
@@ -176,9 +176,9 @@ def sources_of_side(side: Side, *, offline: bool = False) -> tuple[Source, ...]:
 
 @lru_cache(maxsize=64)
 def _sources(reference: str, content_hash: str, offline: bool) -> tuple[Source, ...]:
-    from fpbench.datasets.load import load
+    from fpbench.datasets import resolve as datasets
 
-    return load(reference, offline=offline).sources
+    return datasets.resolve(reference, offline=offline).description.sources
 
 
 @dataclass(frozen=True)

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from fpbench.datasets.load import GMDataset
+from fpbench.datasets.dataset import GMDataset
 from fpbench.errors import BadInput, suggest
-from fpbench.images import ImageSet
+from fpbench.images import ImageSet, select_across
 
 
 @dataclass(frozen=True)
@@ -97,19 +97,13 @@ def splits_of(dataset: GMDataset, fold: int | None, folds: int | None) -> Splits
             f"more (train, validation, test), and at most {smallest}, the images of its smallest "
             "source."
         )
-    pooled = ImageSet(
-        np.concatenate([part.pixels for part in parts]),
-        dataset.sources,
-        labels,
-        np.concatenate([part.ids for part in parts]).tolist(),
-    )
     assigned = assign_folds(labels, folds, seed=0)
     validation = (fold + 1) % folds
     return Splits(
         dataset.reference,
-        pooled.select((assigned != fold) & (assigned != validation)),
-        pooled.select(assigned == validation),
-        pooled.select(assigned == fold),
+        select_across(parts, (assigned != fold) & (assigned != validation)),
+        select_across(parts, assigned == validation),
+        select_across(parts, assigned == fold),
     )
 
 

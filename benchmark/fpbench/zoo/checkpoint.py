@@ -14,30 +14,28 @@ from safetensors.torch import save
 from torch import Tensor, nn
 
 from fpbench.errors import BadInput
+from fpbench.files import writing_file
 
 FORMAT = "fpbench-zoo-1"
 
 
 def write(path: Path, tensors: Mapping[str, Tensor], facts: Mapping[str, Any]) -> None:
-    """Write a checkpoint under a temporary name, then rename it: readers see all or nothing.
+    """Write a checkpoint so that readers see all of it or nothing, even after a power cut.
 
     Args:
         path: Where; folders are made as needed.
         tensors: By name.
         facts: JSON values.
+
+    Raises:
+        CannotWrite: If the disk is full or the folder cannot be written to.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
     whole = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
     header = {"format": FORMAT, "facts": json.dumps(facts, sort_keys=True)}
-    try:
-        with partial.open("wb") as stream:
-            stream.write(save(whole, header))
-            stream.flush()
-            os.fsync(stream.fileno())
-        partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)
+    with writing_file(path) as scratch, scratch.open("wb") as stream:
+        stream.write(save(whole, header))
+        stream.flush()
+        os.fsync(stream.fileno())
 
 
 def read_facts(path: Path) -> dict[str, Any]:

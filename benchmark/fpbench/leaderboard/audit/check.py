@@ -187,13 +187,13 @@ def _drift(root: Path, since: str, names: dict[str, str]) -> list[Problem]:
 
 def _outdated(entry: Entry) -> Problem | None:
     """A changed record of another revision of a dataset than the one that is here."""
-    from fpbench.datasets.load import identify
+    from fpbench.datasets.resolve import resolve
 
     dataset = entry.record.job.test
     if dataset.name.partition(":")[0] not in card_folders():
         return None
     try:
-        known = identify(dataset.name, offline=True)
+        known = resolve(dataset.name, offline=True).identity
     except BadInput:
         # A card without images here: nothing to compare with.
         return None

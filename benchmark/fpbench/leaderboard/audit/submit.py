@@ -155,10 +155,10 @@ def _check_dataset(dataset: Side, path: Path) -> list[str]:
             f"{path} is of the dataset {name!r}, which has no card and is no Hub id, so nobody "
             "else could check it. Push the dataset (`fpbench data push`) and run on its Hub id."
         )
-    from fpbench.datasets.load import identify
+    from fpbench.datasets.resolve import resolve
 
     try:
-        known = identify(name, offline=True)
+        known = resolve(name, offline=True).identity
     except BadInput:
         return [f"{name} is not built here, so its revision was not compared."]
     if known.content_hash != dataset.content_hash:

@@ -222,12 +222,12 @@ def _on_dataset(
 
 def _dataset(side: Side, location: str | None, offline: bool, what: str) -> Step:
     """One side of the record against the images that are here under its name."""
-    from fpbench.datasets.load import identify
+    from fpbench.datasets.resolve import resolve
 
     title = f"dataset {what}".rstrip()
     where = side.name if location is None else location
     try:
-        known = identify(where, offline=offline)
+        known = resolve(where, offline=offline).identity
     except BadInput as error:
         return Step(title, "not checked", (str(error),))
     if known.content_hash != side.content_hash:
@@ -238,7 +238,7 @@ def _dataset(side: Side, location: str | None, offline: bool, what: str) -> Step
             "out with --no-rerun."
         )
         return Step(title, "mismatch", (told,))
-    # A Hub dataset's revision is a commit, a built copy's is its own: the content decides.
+    # The same images may have been built from a recipe of another version: the content decides.
     if side.name == where and known.revision != side.revision:
         told = (
             f"The record names revision {side.revision}, but images with its content hash are "

@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from fpbench.datasets.load import GMDataset
+from fpbench.datasets.dataset import GMDataset
 from fpbench.errors import BadInput, suggest
 from fpbench.images import ImageSet, Source
 from fpbench.method import FitContext, Method

@@ -1,4 +1,6 @@
-"""Real images of ``gm-mini``: crops of photographs that scikit-image and scikit-learn ship.
+"""``photographs``: crops of photographs that scikit-image and scikit-learn ship.
+
+They are the real images of ``gm-mini``.
 
 Every photograph is cut into square blocks, each block belongs to one split, and no crop crosses
 a block's border: crops of different splits come from disjoint regions.
@@ -6,21 +8,26 @@ a block's border: crops of different splits come from disjoint regions.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 import numpy as np
 
 from fpbench.datasets.duplicates import near_duplicates
+from fpbench.datasets.equalise import reduce_area
 from fpbench.datasets.layout import SPLITS
+from fpbench.datasets.origins.origin import Origin, RealImages
 from fpbench.distribution import install_command
 from fpbench.errors import BadInput
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
+
+    from fpbench.datasets.schema import Counts
 
 CROP = 32
 
@@ -188,18 +195,6 @@ def photograph(name: str) -> NDArray[np.uint8]:
     return reduce_area(pixels, entry.reduce)
 
 
-def reduce_area(pixels: NDArray[np.uint8], factor: int) -> NDArray[np.uint8]:
-    """Reduce (H, W, 3) by the mean over `factor` x `factor` pixels, rounding half up."""
-    if factor == 1:
-        return pixels
-    height, width = pixels.shape[0] // factor, pixels.shape[1] // factor
-    tiles = pixels[: height * factor, : width * factor].astype(np.uint32)
-    sums = tiles.reshape(height, factor, width, factor, 3).sum(axis=(1, 3))
-    area = factor * factor
-    reduced: NDArray[np.uint8] = ((sums + area // 2) // area).astype(np.uint8)
-    return reduced
-
-
 def _blocks(entry: Photograph, seed: int) -> dict[tuple[int, int], str]:
     """Top-left corners of a photograph's blocks, each with its split."""
     height, width = photograph(entry.name).shape[:2]
@@ -308,3 +303,33 @@ def choose(counts: dict[str, int], seed: int) -> dict[str, list[Crop]]:
             )
         chosen[split] = _balanced(pool, counts[split], generator)
     return chosen
+
+
+class PhotographsOrigin(Origin):
+    """Crops of the photographs that scikit-image and scikit-learn ship; real images only."""
+
+    kind: Literal["photographs"]
+
+    has_real: ClassVar[bool] = True
+    chooses_real: ClassVar[bool] = True
+
+    def real_images(self, counts: Counts, seed: int, size: int) -> RealImages:
+        """Crops of disjoint regions for each split; those of `reference` are trained on."""
+        if size != CROP:
+            raise BadInput(
+                f"Crops of photographs are {CROP} pixels wide, but the recipe's size is {size}; "
+                f"set size to {CROP}."
+            )
+        chosen = choose({split: getattr(counts, split) for split in SPLITS}, seed)
+
+        def batches(split: str) -> Iterator[tuple[list[str], NDArray[np.uint8]]]:
+            yield [crop.id for crop in chosen[split]], cut(chosen[split])
+
+        facts = {
+            "origin": self.kind,
+            "photographs": {
+                entry.name: {"licence": entry.licence, "by": entry.origin, "reduced": entry.reduce}
+                for entry in PHOTOGRAPHS
+            },
+        }
+        return RealImages(batches, lambda: cut(chosen["reference"]), facts)

@@ -1,0 +1,172 @@
+"""What a GM dataset is: its identity, its four sets of images, and how it is had once found."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from fpbench.datasets.layout import SPLITS
+from fpbench.images import ImageSet, Source
+
+if TYPE_CHECKING:
+    from fpbench.datasets.cache import Decoded
+    from fpbench.method import Progress
+
+
+@dataclass(frozen=True)
+class DatasetIdentity:
+    """Which dataset exactly: all that a job's identity needs, had without decoding an image.
+
+    Identity is content: the same images have the same `revision` and `content_hash` wherever they
+    lie and whoever wrote the pages beside them.
+
+    Attributes:
+        name: Name of the card or of the folder; of a Hub dataset the id that the Hub gives it.
+        revision: Recipe version and beginning of the content hash; of a folder of images the
+            beginning of the content hash alone.
+        content_hash: Hash of the ids and decoded pixels of all splits; of a folder of images,
+            hash of its files; of a dataset made on the fly, hash of what it is made from.
+        digest: What else results depend on; see `description_digest`.
+        commit: Commit on the Hub that it came from, or None. It says where the files were had,
+            not what they hold: a new page is a new commit of the same dataset.
+    """
+
+    name: str
+    revision: str
+    content_hash: str
+    digest: str
+    commit: str | None = None
+
+
+@dataclass(frozen=True)
+class GMDataset:
+    """Real images and images of several sources, in four splits that share no image.
+
+    Attributes:
+        identity: Name, revision, content hash and digest.
+        sources: Real first, named ``real``; labels of all splits index into them.
+        reference: Real images only: those the generators were trained on.
+        train: Labelled images of every source.
+        validation: Labelled images of every source.
+        test: Labelled images of every source.
+        fdr_samples: Test images per source that FDR is measured with.
+        fdr_dimensions: Dimension that embeddings are reduced to for FDR.
+        shortcut: Accuracy of the audit's shortcut probe when the dataset was loaded, or None
+            where there was no audit. It is shown and nothing depends on it.
+    """
+
+    identity: DatasetIdentity
+    sources: tuple[Source, ...]
+    reference: ImageSet
+    train: ImageSet
+    validation: ImageSet
+    test: ImageSet
+    fdr_samples: int
+    fdr_dimensions: int
+    shortcut: float | None = None
+
+
+@dataclass(frozen=True)
+class Description:
+    """What results depend on beside the pixels.
+
+    Attributes:
+        sources: Real first; names, families, architectures and design choices.
+        fdr_samples: Test images per source that FDR is measured with.
+        fdr_dimensions: Dimension that embeddings are reduced to for FDR.
+    """
+
+    sources: tuple[Source, ...]
+    fdr_samples: int
+    fdr_dimensions: int
+
+
+def description_digest(description: Description) -> str:
+    """SHA-256 of a description, in hexadecimal digits.
+
+    Labels index the sources, so their order counts; that of a source's design choices does not.
+    """
+    document = {
+        "sources": [
+            [source.name, source.family, source.architecture, dict(source.design)]
+            for source in description.sources
+        ],
+        "fdr": [description.fdr_samples, description.fdr_dimensions],
+    }
+    text = json.dumps(document, sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+class ResolvedDataset(ABC):
+    """A dataset that was found: what it is, and how its images are had.
+
+    What was read and hashed to find it is not read and hashed again to load it.
+    """
+
+    identity: DatasetIdentity
+    description: Description
+
+    @abstractmethod
+    def load(self, progress: Progress | None = None) -> GMDataset:
+        """The images: decoded and checked the first time, later memory-mapped.
+
+        Args:
+            progress: Called as ``progress(what, done, total)``.
+
+        Raises:
+            BadInput: If the files cannot be had, or are not what they were said to be.
+        """
+
+    def shortcut(self) -> float | None:
+        """Accuracy of the audit's shortcut probe, read anew; None where none is of these images.
+
+        Raises:
+            BadInput: If an audit cannot be read.
+        """
+        return None
+
+    def real_hash(self) -> str:
+        """Hash of the real images alone where that is known, else of the whole dataset.
+
+        A dataset made from the real images of another one depends on no more than these.
+        """
+        return self.identity.content_hash
+
+    def encoded(self, dataset: GMDataset, split: str) -> Iterator[bytes]:
+        """Bytes of the image files of a split, in the order of its images.
+
+        Where there are no files, they are those that fpbench would have written.
+
+        Args:
+            dataset: This dataset, loaded.
+            split: Name of the split.
+        """
+        from fpbench.datasets.png import encode_png
+
+        for image in getattr(dataset, split).pixels:
+            yield encode_png(image)
+
+    def origin_files(self) -> dict[str, dict[str, int]]:
+        """Kinds of files that the images were built from, counted, by source; empty if unknown."""
+        return {}
+
+    def equalised(self) -> dict[str, Any] | None:
+        """The one pipeline that every image of every source went through, or None."""
+        return None
+
+    def assemble(self, splits: Mapping[str, Decoded]) -> GMDataset:
+        """The dataset from its decoded splits."""
+        sources = self.description.sources
+        sets = {split: splits[split].image_set(sources) for split in SPLITS}
+        return GMDataset(
+            identity=self.identity,
+            sources=sources,
+            fdr_samples=self.description.fdr_samples,
+            fdr_dimensions=self.description.fdr_dimensions,
+            shortcut=self.shortcut(),
+            **sets,
+        )

@@ -1,0 +1,103 @@
+"""Finds a dataset by name, folder or Hub id, once: one object that says what it is and loads it."""
+
+from __future__ import annotations
+
+import os
+import re
+import stat
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from fpbench.datasets.built import BuiltFolder, HubCopy
+from fpbench.datasets.card import built_folder
+from fpbench.datasets.dataset import ResolvedDataset
+from fpbench.datasets.folders import ImageFolder
+from fpbench.datasets.hub import fetch_description
+from fpbench.datasets.imagefiles import told_path
+from fpbench.datasets.layout import MANIFEST, RECIPE
+from fpbench.datasets.synthetic import SyntheticDataset, is_synthetic, settings_of
+from fpbench.errors import BadInput, suggest
+from fpbench.files import expanded
+from fpbench.registry import card_folders
+
+if TYPE_CHECKING:
+    from fpbench.method import Progress
+
+_HUB_ID = re.compile(r"[\w.-]+/[\w.-]+(@[\w./-]+)?")
+
+
+def resolve(
+    ref: str, *, offline: bool = False, progress: Progress | None = None
+) -> ResolvedDataset:
+    """Find a dataset without decoding it.
+
+    Args:
+        ref: Name of a card (``gm-synthetic`` takes ``:KIND[,SNR]``), a folder, built or with one
+            folder of images for each source, or ``HUB_ID[@REVISION]``.
+        offline: Take what is in the Hub's local cache and open no connection, now or when loading.
+        progress: Called as ``progress(what, done, total)`` while the files of a folder are hashed.
+
+    Returns:
+        The dataset: its `identity` and `description`, and `load`.
+
+    Raises:
+        BadInput: If there is no such dataset, it is not built, or it cannot be reached.
+    """
+    name, colon, settings = ref.partition(":")
+    cards = card_folders()
+    if name in cards:
+        if is_synthetic(cards[name]):
+            chosen = settings_of(cards[name], settings)
+            base = cards.get(chosen.base.partition(":")[0])
+            if base is not None and is_synthetic(base):
+                raise BadInput(
+                    f"{cards[name] / RECIPE}: field synthetic.base is {chosen.base!r}, which is "
+                    "made on the fly itself; name a dataset that has images."
+                )
+            return SyntheticDataset(chosen, resolve(chosen.base, offline=offline))
+        if colon:
+            raise BadInput(f"Dataset {name!r} takes no settings, but got {settings!r}.")
+        return BuiltFolder(built_folder(name), offline=offline)
+    path = expanded(Path(ref))
+    status = _status(path) if ref else None
+    if status is not None and stat.S_ISDIR(status.st_mode):
+        return _in_folder(path, offline, progress)
+    if status is not None:
+        raise BadInput(
+            f"{path} is a file; a dataset is a folder, built by fpbench or with one folder of "
+            "images for each source."
+        )
+    if ref.startswith((".", "/", "~")):
+        raise BadInput(f"There is no folder {path}.")
+    if _HUB_ID.fullmatch(ref):
+        repository, _, revision = ref.partition("@")
+        return HubCopy(
+            fetch_description(repository, revision or None, offline=offline), offline=offline
+        )
+    raise BadInput(
+        f"There is no dataset {ref!r}. {suggest(name, cards)} Or pass a folder or a Hub id."
+    )
+
+
+def _in_folder(path: Path, offline: bool, progress: Progress | None) -> ResolvedDataset:
+    if (path / MANIFEST).is_file():
+        return BuiltFolder(path, offline=offline)
+    if (path / RECIPE).is_file():
+        raise BadInput(
+            f"{path} has a recipe.yaml but no manifest.json: it is not built, or its build was "
+            f"stopped. Run `fpbench data build {path}`."
+        )
+    return ImageFolder(path, progress)
+
+
+def _status(path: Path) -> os.stat_result | None:
+    """What the system says of a path, or None if nothing is there."""
+    try:
+        return path.stat()
+    except (FileNotFoundError, NotADirectoryError, ValueError):
+        return None
+    except OSError as error:
+        raise BadInput(
+            f"{told_path(path)} cannot be looked at ({error.strerror or error}); pass another "
+            "dataset."
+        ) from error
