@@ -19,7 +19,7 @@ LAYERS = (
     {"scores"},
     {"metrics", "compute"},
     {"method", "images"},
-    {"errors", "files", "documents", "distribution"},
+    {"errors", "files", "documents", "distribution", "parameters"},
 )
 """Rooms of fpbench from top to bottom; a room imports its own layer and those below."""
 

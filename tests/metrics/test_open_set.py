@@ -1,4 +1,4 @@
-"""Open-set measures against scikit-learn, sweeps of the threshold, and numbers worked out by hand."""
+"""Measures of the open set against scikit-learn, closed forms and planted truth."""
 
 from itertools import product
 

@@ -120,8 +120,9 @@ def oscr(unknownness: ArrayLike, correct: ArrayLike, images: OpenImages) -> floa
 
     The share of known images that are accepted *and* rightly attributed is drawn against the
     share of unknown images that are accepted, as the threshold rises. The area is
-    ``E[c(x′) ([u(x) > u(x′)] + ½ [u(x) = u(x′)])]``, x unknown and x′ known: at most the accuracy on known generators,
-    which is reached where no unknown image is accepted before a known one; half of it by chance.
+    ``E[c(x′) ([u(x) > u(x′)] + ½ [u(x) = u(x′)])]``, x unknown and x′ known: at most the accuracy
+    on known generators, which is reached where no unknown image is accepted before a known one;
+    half of it by chance.
 
     Args:
         unknownness: Shape (N,), higher for images that look more unknown.
@@ -169,7 +170,8 @@ def _oscr(correct: Floats) -> _Measure:
         # Where nothing is right the area is 0, and its ROC curve not defined.
         safe = np.where(mass > 0, right, weights[~new])
         area: Floats = weighted_auc(u[new], u[~new], weights[new], safe)
-        return area * mass / weights[~new].sum(axis=0)
+        measured: Floats = area * mass / weights[~new].sum(axis=0)
+        return measured
 
     return measure
 
@@ -284,7 +286,8 @@ def directions(embeddings: ArrayLike) -> NDArray[np.float32]:
     """
     rows = np.asarray(embeddings, np.float32)
     length = np.sqrt(np.einsum("nd,nd->n", rows, rows, dtype=np.float64))[:, None]
-    scaled: NDArray[np.float32] = rows / np.where(length > 0, length, 1).astype(np.float32)
+    divisor = np.where(length > 0, length, 1.0).astype(np.float32)
+    scaled: NDArray[np.float32] = np.divide(rows, divisor, dtype=np.float32)
     return scaled
 
 

@@ -228,8 +228,8 @@ def answering(
         return lambda images: check_proba(
             "predict_proba", method.predict_proba(images), len(images), classes
         )
-    given = [embed(part.unlabelled()) for part in (splits.train, splits.validation)]
-    probe = fit_probe(splits, *given, context, shuffle_labels=shuffle_labels)
+    trained, validated = embed(splits.train.unlabelled()), embed(splits.validation.unlabelled())
+    probe = fit_probe(splits, trained, validated, context, shuffle_labels=shuffle_labels)
     return lambda images: check_proba(
         "the probe", probe.predict_proba(embed(images)), len(images), classes
     )

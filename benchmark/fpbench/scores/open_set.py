@@ -182,8 +182,8 @@ class OpenSet(ScoreFamily):
         found: dict[str, Score] = {}
         try:
             images = OpenImages(y, np.isin(y, unknown))
-        except NotComputable as reason:
-            return {s.key: Score.missing(str(reason), n=len(y)) for s in self.scores}
+        except NotComputable as error:
+            return {s.key: Score.missing(str(error), n=len(y)) for s in self.scores}
         correct, known = _known(evidence, labels, unknown, settings.seed)
         groups, empty = _groups(labels, unknown)
         found = open_set_scores(looks, images, correct=correct, groups=groups, seed=settings.seed)

@@ -85,7 +85,7 @@ class Robustness(ScoreFamily):
 
     def gather(self, outcome: Outcome, labels: Labels, settings: ScoringSettings) -> Gathered:
         """Probabilities of the perturbed images, as `pack` writes them."""
-        return Gathered({PERTURBED: pack(outcome.arrays[PERTURBED])})
+        return Gathered({PERTURBED: pack(outcome.arrays[PERTURBED].astype(np.float32, copy=False))})
 
     def score(
         self, evidence: Evidence, labels: Labels, settings: ScoringSettings
