@@ -10,6 +10,7 @@ import pytest
 
 import fpbench
 import fpbench_methods
+from fpbench import registry
 
 LAYERS = (
     {"cli", "__main__"},
@@ -18,7 +19,7 @@ LAYERS = (
     {"conformance", "datasets", "zoo", "plots", "registry"},
     {"scores"},
     {"metrics", "compute"},
-    {"method", "images"},
+    {"method", "images", "parameters"},
     {"errors", "files", "documents", "__init__"},
 )
 """Rooms of fpbench from top to bottom; a room imports its own layer and those below."""
@@ -84,6 +85,64 @@ def test_rooms_of_one_layer_do_not_import_each_other_in_a_circle() -> None:
         return seen
 
     assert [room for room in edges if room in reachable(room)] == []
+
+
+def imported_files(path: Path, root: Path) -> set[Path]:
+    """Files of the package at `root` that a file of it imports, at whatever place and time.
+
+    A package stands for its ``__init__.py``, unless what is imported from it is a file.
+    """
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            names = [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            names = [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
+        else:
+            continue
+        for name in names:
+            where = root.parent.joinpath(*name.split("."))
+            for file in (where.with_suffix(".py"), where / "__init__.py"):
+                if file.is_file() and file.is_relative_to(root):
+                    found.add(file)
+    return found
+
+
+def circle(edges: dict[Path, set[Path]]) -> list[Path]:
+    """Files that import each other in a circle, if there is one."""
+    remaining = dict(edges)
+    while leaves := {f for f, targets in remaining.items() if not targets & remaining.keys()}:
+        remaining = {f: targets for f, targets in remaining.items() if f not in leaves}
+    walk: list[Path] = []
+    file = next(iter(remaining), None)
+    while file is not None:
+        if file in walk:
+            return walk[walk.index(file) :]
+        walk.append(file)
+        file = min(remaining[file] & remaining.keys())
+    return []
+
+
+def test_a_circle_is_found() -> None:
+    a, b, c, d = (Path(name) for name in "abcd")
+    assert circle({a: {b}, b: {c}, c: set(), d: {a, c}}) == []
+    assert sorted(circle({d: {a}, a: {b}, b: {c}, c: {a}})) == [a, b, c]
+    assert circle({a: {a}, b: set()}) == [a]
+
+
+@pytest.mark.parametrize("package", [fpbench_methods])
+def test_no_file_imports_itself_through_others(package: object) -> None:
+    root = Path(str(package.__file__)).parent  # type: ignore[attr-defined]
+    edges = {path: imported_files(path, root) for path, _ in modules(package)}
+    assert sum(map(len, edges.values())) > len(edges), "imports are not seen"
+    assert [str(file.relative_to(root)) for file in circle(edges)] == []
+
+
+def test_every_module_of_methods_is_a_method_or_shared() -> None:
+    root = Path(fpbench_methods.__file__).parent
+    found = {path.stem for path in root.iterdir() if path.suffix == ".py" or path.is_dir()}
+    methods = {name.replace("-", "_") for name in registry.method_names()}
+    assert found - {"__init__", "__pycache__"} == methods | {"bases", "nn"}
 
 
 def test_methods_import_only_what_a_stranger_may() -> None:
