@@ -63,9 +63,9 @@ class Range(GroupedMetadata):
 
     def __str__(self) -> str:
         if self.least is not None and self.most is not None and self.above is None:
-            return f"from {self.least} to {self.most}"
+            return f"from {self.least:.12g} to {self.most:.12g}"
         bounds = (("at least", self.least), ("above", self.above), ("at most", self.most))
-        return " and ".join(f"{word} {bound}" for word, bound in bounds if bound is not None)
+        return " and ".join(f"{word} {bound:.12g}" for word, bound in bounds if bound is not None)
 
 
 @dataclass(frozen=True)

@@ -50,13 +50,21 @@ def fpbench(target: Path, *words: str) -> subprocess.CompletedProcess[str]:
 
 @pytest.fixture(scope="module")
 def target(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Where the example is installed, beside a package whose entry point leads nowhere."""
+    """Where the example is installed, beside a package of broken entry points.
+
+    One leads nowhere, one to a module that reads the command line when it is imported.
+    """
     folder = tmp_path_factory.mktemp("site")
     install(EXAMPLE, tmp_path_factory.mktemp("build"), folder)
     broken = folder / "broken_example-0.1.dist-info"
     broken.mkdir()
     (broken / "METADATA").write_text("Metadata-Version: 2.1\nName: broken-example\nVersion: 0.1\n")
-    (broken / "entry_points.txt").write_text("[fpbench.methods]\nbroken = no_such_module:Broken\n")
+    (broken / "entry_points.txt").write_text(
+        "[fpbench.methods]\nbroken = no_such_module:Broken\nleaving = leaving_example:Leaves\n"
+    )
+    (folder / "leaving_example.py").write_text(
+        "import argparse\n\nargparse.ArgumentParser().parse_args(['--nonsense'])\n"
+    )
     return folder
 
 
@@ -78,13 +86,32 @@ def test_a_broken_plugin_is_named_and_the_others_still_list(target: Path) -> Non
     listed = json.loads(done.stdout)
     names = [row["name"] for row in listed["methods"]]
     assert "tile-mean" in names and "prnu" in names and "broken" not in names
-    (fault,) = listed["broken"]
-    assert fault["name"] == "broken"
+    assert "leaving" not in names
+    fault, leaving = listed["broken"]
+    assert fault["name"] == "broken" and leaving["name"] == "leaving"
     for part in ("broken-example", "no_such_module", "ModuleNotFoundError"):
         assert part in fault["reason"], part
     assert "no_such_module" in done.stderr
     asked = fpbench(target, "methods", "check", "broken")
     assert asked.returncode == 2 and "no_such_module" in asked.stderr
+    assert "sys.exit(2)" in leaving["reason"] and "__main__" in leaving["reason"]
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("methods", "check", "leaving"),
+        ("methods", "check", "leaving_example:Leaves"),
+        ("methods", "show", "leaving"),
+        ("run", "--method", "leaving", "--dataset", "gm-mini"),
+    ],
+)
+def test_a_plugin_that_exits_when_it_is_imported_is_no_success(
+    target: Path, words: tuple[str, ...]
+) -> None:
+    done = fpbench(target, *words)
+    assert done.returncode == 2
+    assert "ends the process by sys.exit(2)" in done.stderr
 
 
 def test_an_installed_plugin_passes_its_checks(target: Path) -> None:

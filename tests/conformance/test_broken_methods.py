@@ -562,6 +562,7 @@ def test_a_variants_class_is_the_one_that_is_checked() -> None:
 
     def dimensions(variant: str) -> str:
         results = check_method(Owner, variant, thorough=False)
+        assert results[0].name == "card" and results[0].status == "passed", results[0].message
         return next(result.message for result in results if result.name == "embeddings")
 
     assert dimensions("default") == "192 dimensions" and dimensions("other") == "5 dimensions"

@@ -58,7 +58,7 @@ def show_method(name: str, as_json: bool) -> None:
     base, _ = registry.split_variant(name)
     cls, chosen = registry.resolve_method(name)
     card = cls.card
-    parameters = cls.parameters()
+    parameters = cls.declared_parameters()
     if as_json:
         document = _summary(base, card) | {
             "authors": card.authors,
@@ -70,7 +70,8 @@ def show_method(name: str, as_json: bool) -> None:
             "faithful": list(card.faithful),
             "different": list(card.different),
             "url": card.url,
-            "parameters": parameters,
+            "parameters": {key: about.default for key, about in parameters.items()},
+            "allowed": {key: about.allowed for key, about in parameters.items()},
             "variants": {
                 variant: {"summary": about.summary, "params": dict(about.params)}
                 for variant, about in card.variants.items()
@@ -93,8 +94,8 @@ def show_method(name: str, as_json: bool) -> None:
         suffix = f" ({settings})" if settings else ""
         click.echo(f" {mark} {base}:{variant}  {about.summary}{suffix}")
     click.echo("\nParameters (--set key=value)")
-    for key, value in parameters.items():
-        click.echo(f"   {key}={value}")
+    for key, parameter in parameters.items():
+        click.echo(f"   {key}={parameter.default}  ({parameter.allowed})")
     for heading, sentences in (("Faithful", card.faithful), ("Different", card.different)):
         if sentences:
             click.echo(f"\n{heading}")
@@ -122,14 +123,13 @@ def check_methods(
     A method that is not installed yet is named by its import path, e.g. my_method:MyMethod.
     """
     from fpbench.conformance import check_method
-    from fpbench.runs.plan import check_params, parse_setting
+    from fpbench.runs.plan import check_params, parse_settings
 
-    params = dict(parse_setting(text) for text in settings)
+    given = parse_settings(settings)
     wanted, broken = _wanted(names)
-    for name, cls, _ in wanted:
-        check_params(name, cls, params)
+    read = [check_params(name, cls, given, variant) for name, cls, variant in wanted]
     documents = []
-    for name, cls, variant in wanted:
+    for (name, cls, variant), params in zip(wanted, read, strict=True):
         report = None
         if not as_json:
             click.echo(name if ":" in name else f"{name}:{variant}")

@@ -31,7 +31,9 @@ def check_card(subject: Subject) -> str:
         raise Fault(f"card.{empty[0]} is empty; boards print it, so fill it in.")
     if not card.variants:
         raise Fault("card.variants is empty; give at least one, e.g. {'default': Variant('...')}.")
-    for name in card.variants:
+    # Of a variant's own class nothing is known of the others.
+    own = [name for name, variant in card.variants.items() if variant.cls is subject.cls]
+    for name in own or card.variants:
         _require_parameters(subject.cls, name)
     if card.min_size < 1:
         raise Fault(f"card.min_size is {card.min_size}; it is a number of pixels, at least 1.")
