@@ -10,6 +10,7 @@ import pytest
 
 import fpbench
 import fpbench_methods
+from fpbench import registry
 
 LAYERS = (
     {"cli", "library", "__main__", "__init__"},
@@ -140,6 +141,13 @@ def test_a_circle_of_files_is_seen(tmp_path: Path) -> None:
         name: known & set(imported_files(tmp_path / f"{name[2:]}.py", known)) for name in known
     }
     assert circles(edges) == ["p.a", "p.b", "p.c"]
+
+
+def test_every_module_of_methods_is_a_method_or_shared() -> None:
+    root = Path(fpbench_methods.__file__).parent
+    found = {path.stem for path in root.iterdir() if path.suffix == ".py" or path.is_dir()}
+    methods = {name.replace("-", "_") for name in registry.method_names()}
+    assert found - {"__init__", "__pycache__"} == methods | {"bases", "nn"}
 
 
 def test_methods_import_only_what_a_stranger_may() -> None:

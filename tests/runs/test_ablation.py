@@ -232,7 +232,7 @@ def test_scores_are_checked_before_any_job_runs() -> None:
         ("k", "acuracy", "Did you mean accuracy"),
         ("train-images", "shared_masked", "Known names: accuracy, "),
         ("bag-size", "auc", "Known names: accuracy_bag."),
-        ("bags-per-source", "accuracy", "Did you mean accuracy_by_fingerprint"),
+        ("bags-per-source", "auc_by_fingerprnt", "Did you mean auc_by_fingerprint"),
     ):
         with pytest.raises(BadInput, match=f"--vary {varied} has no score '{key}'. {near}"):
             check_scores(varied, (key,))  # type: ignore[arg-type]

@@ -1,13 +1,89 @@
-"""What a plan makes of the parameters that are set for its methods."""
+"""What is asked for becomes jobs, and what cannot be asked for a sentence."""
 
+import json
 from typing import Any
 
 import pytest
 
 from fpbench import registry
-from fpbench.datasets.resolve import resolve
+from fpbench.datasets.dataset import DatasetIdentity
 from fpbench.errors import BadInput
-from fpbench.runs.plan import check_params, make_plan, parse_settings
+from fpbench.runs.job import CLOSED_SET, TRANSFER, Limits, Side
+from fpbench.runs.options import JobOptions
+from fpbench.runs.plan import (
+    check_params,
+    expand_methods,
+    make_plan,
+    one_side,
+    parse_setting,
+    parse_settings,
+)
+
+ONE, TWO = Side("one", "1", "ab"), Side("two", "1", "cd")
+
+
+def test_a_plan_is_every_combination_once_pair_of_sides_by_pair() -> None:
+    plan = make_plan(["prnu", "majority", "prnu"], [(ONE, ONE), (TWO, TWO)], seeds=(0, 1), folds=3)
+    assert len(plan) == 2 * 2 * 3 * 2 == len({job.key for job in plan})
+    assert [job.test.name for job in plan] == ["one"] * 12 + ["two"] * 12
+    assert [(j.method, j.fold, j.seed) for j in plan[:4]] == [
+        ("prnu", 0, 0), ("prnu", 0, 1), ("prnu", 1, 0), ("prnu", 1, 1),
+    ]  # fmt: skip
+    assert {job.folds for job in plan} == {3} and {job.protocol for job in plan} == {CLOSED_SET}
+
+
+def test_two_names_of_the_same_images_are_one_job() -> None:
+    copy = Side("copy", "1", "ab", location="/data/copy")
+    assert len(make_plan(["prnu"], [(ONE, ONE), (copy, copy)])) == 1
+
+
+def test_settings_of_a_protocol_are_completed_and_checked() -> None:
+    (job,) = make_plan(["prnu"], [(ONE, TWO)], protocol=TRANSFER)
+    assert job.settings == {"reference": "source", "resize": False}
+    (job,) = make_plan(["prnu"], [(ONE, TWO)], protocol=TRANSFER, settings={"resize": True})
+    assert job.settings == {"reference": "source", "resize": True}
+    with pytest.raises(BadInput, match=r"'transfer' has no setting 'resise'\. Did you mean resize"):
+        make_plan(["prnu"], [(ONE, TWO)], protocol=TRANSFER, settings={"resise": True})
+    with pytest.raises(BadInput, match="'closed-set' has no setting 'resize'"):
+        make_plan(["prnu"], [(ONE, ONE)], settings={"resize": True})
+
+
+@pytest.mark.parametrize(
+    ("changes", "told"),
+    [
+        ({"methods": ["prnuu"]}, "no method 'prnuu'. Did you mean prnu"),
+        ({"methods": ["prnu:no"]}, "no variant 'no'"),
+        ({"params": {"sigm": 3}}, "no parameter 'sigm'. Did you mean sigma"),
+        ({"folds": 2}, "--folds 2 is not possible"),
+        ({"protocol": "open-sett"}, "There is no protocol 'open-sett'"),
+        ({"protocol": "closed_set"}, "no protocol 'closed_set'. Did you mean closed-set"),
+    ],
+)
+def test_what_cannot_be_planned_is_named(changes: dict[str, Any], told: str) -> None:
+    asked: dict[str, Any] = {"methods": ["prnu"], "sides": [(ONE, ONE)], **changes}
+    with pytest.raises(BadInput, match=told):
+        make_plan(asked.pop("methods"), asked.pop("sides"), **asked)
+
+
+def test_limits_stand_in_every_job() -> None:
+    limits = Limits(train_images=5)
+    plan = make_plan(["prnu"], [(ONE, ONE)], seeds=(0, 1), limits=limits)
+    assert [job.limits for job in plan] == [limits] * 2
+
+
+def test_settings_are_read_as_json_where_they_are_json() -> None:
+    assert parse_setting("sigma=4.5") == ("sigma", 4.5)
+    assert parse_setting(" name = ") == ("name", " ")
+    found = parse_settings(["k=5", "nn=rgb", "list=[1, 2]", "none=null", "equal=a=b"])
+    assert found == {"k": 5, "nn": "rgb", "list": [1, 2], "none": None, "equal": "a=b"}
+    for texts, told in (
+        (["k"], "'k' is not of the form key=value"),
+        (["=1"], "'=1' is not of the form key=value"),
+        (["c=1", "d=1", "c=2"], "--set gives 'c' twice; give each parameter once"),
+        (["c=1", " c =1"], "--set gives 'c' twice"),
+    ):
+        with pytest.raises(BadInput, match=told):
+            parse_settings(texts)
 
 
 @pytest.mark.parametrize(
@@ -28,22 +104,14 @@ from fpbench.runs.plan import check_params, make_plan, parse_settings
     ],
 )
 def test_a_plan_refuses_nonsense(method: str, setting: str, told: str) -> None:
-    data = {"gm-synthetic": resolve("gm-synthetic").identity}
     with pytest.raises(BadInput, match=told):
-        make_plan([method], data, params=parse_settings([setting]))
-
-
-def test_a_setting_given_twice_is_refused() -> None:
-    with pytest.raises(BadInput, match="'c' twice"):
-        parse_settings(["c=1", "c=2"])
+        make_plan([method], [(ONE, ONE)], params=parse_settings([setting]))
 
 
 def test_setting_what_holds_anyway_is_the_same_job() -> None:
-    data = {"gm-synthetic": resolve("gm-synthetic").identity}
-
     def key(method: str, *settings: str) -> str:
-        (spec,) = make_plan([method], data, params=parse_settings(settings))
-        return spec.key
+        (job,) = make_plan([method], [(ONE, ONE)], params=parse_settings(settings))
+        return job.key
 
     assert key("logdct", "c=0.01") == key("logdct", "c=1e-2") == key("logdct")
     assert key("logdct", "c=1") == key("logdct", "c=1.0") != key("logdct")
@@ -62,3 +130,26 @@ def test_a_plugin_that_refuses_in_its_constructor_is_told(monkeypatch: pytest.Mo
     with pytest.raises(BadInput, match="'logdct': c does not suit me"):
         check_params("logdct", cls, {"c": 3})
     assert check_params("logdct", cls, {}) == {}
+
+
+def test_all_means_every_method_each_once() -> None:
+    expanded = expand_methods(["prnu:camera", "all", "prnu"])
+    assert expanded == ["prnu:camera", *registry.method_names()]
+
+
+def test_a_side_is_loaded_by_what_was_asked_for() -> None:
+    identity = DatasetIdentity("mine", "1", "ab", None)
+    assert one_side("mine", identity) == Side("mine", "1", "ab")
+    side = one_side("/data/mine", identity, ["b", "a", "b"])
+    assert side.sources == ("a", "b") and side.reference == "/data/mine"
+    assert side.title == "mine[a,b]" and side.content == {
+        "revision": "1", "content_hash": "ab", "sources": ["a", "b"],
+    }  # fmt: skip
+
+
+def test_options_of_jobs_read_back_from_a_document() -> None:
+    for options in (
+        JobOptions(),
+        JobOptions("cuda:1", False, True, 3.5, ("accuracy", "fdr"), 2, "slurm"),
+    ):
+        assert JobOptions.from_dict(json.loads(json.dumps(options.to_dict()))) == options

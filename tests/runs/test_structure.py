@@ -12,11 +12,13 @@ from scipy.cluster.hierarchy import cophenet, fcluster, linkage
 from scipy.spatial.distance import squareform
 from sklearn.metrics import adjusted_mutual_info_score
 
+from fpbench.errors import BadInput
 from fpbench.images import Source
 from fpbench.runs.structure import (
     StructureDocument,
     attributes_of,
     describe_structure,
+    read_structure,
     tree_of,
     write_structure,
 )
@@ -170,3 +172,7 @@ def test_the_file_reads_back(tmp_path: Path, document: StructureDocument) -> Non
     text = (tmp_path / entry.file).read_text()
     assert StructureDocument.model_validate_json(text) == document
     assert json.loads(text)["schema_version"] == 2 and entry.size == len(text.encode())
+    assert read_structure(tmp_path) == document and read_structure(tmp_path / "none") is None
+    (tmp_path / entry.file).write_text(text.replace('"sources"', '"origins"', 1))
+    with pytest.raises(BadInput, match=r"structure\.json is not a valid structure: sources: Field"):
+        read_structure(tmp_path)

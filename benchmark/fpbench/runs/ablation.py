@@ -48,6 +48,13 @@ _LEAST_IMAGES = {"train-images": 10, "reference-size": 50}
 BAG_ACCURACY = "accuracy_bag"
 """Key of the score of bags in an ablation of their size."""
 
+_OF_THE_KIND = {
+    BAG_ACCURACY: "accuracy",
+    fingerprintbags.ACCURACY: "accuracy",
+    fingerprintbags.AUC: "auc",
+}
+"""Scores that only ablations have, to the score whose range is theirs."""
+
 _USUAL_SCORES = {
     "bag-size": (BAG_ACCURACY,),
     "bags-per-source": ("decorrelation_margin", fingerprintbags.ACCURACY),
@@ -143,6 +150,15 @@ def usual_scores(varied: Varied) -> tuple[str, ...]:
     (('accuracy',), ('accuracy_bag',))
     """
     return _USUAL_SCORES.get(varied, ("accuracy",))
+
+
+def range_of(key: str) -> tuple[float, float]:
+    """Range of a score that an ablation can follow.
+
+    >>> range_of("accuracy_bag"), range_of("fdr")
+    ((0.0, 1.0), (0.0, inf))
+    """
+    return bounds(_OF_THE_KIND.get(key, key))
 
 
 def check_scores(varied: Varied, keys: Sequence[str]) -> None:
@@ -310,7 +326,7 @@ def collect_ablation(
                 parts.append(records[spec.key].score_values)
         for key in scores:
             found = [_chosen(part, key) for part in parts]
-            lower, upper = bounds(key)
+            lower, upper = range_of(key)
             both = combine([found], lower=lower, upper=upper)
             rows.append(
                 AblationRow(
