@@ -5,8 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from fpbench.plots.figure import source_colours, written_figure
+from fpbench.plots.figure import add_legend, drawn_names, source_colours, written_figure
+
+if TYPE_CHECKING:
+    from matplotlib.lines import Line2D
 
 
 @dataclass(frozen=True)
@@ -53,21 +57,22 @@ def plot_curves(
     with written_figure(path, 6.4, 4.2) as figure:
         axes = figure.subplots()
         ticks: list[float | str] = []
+        handles: list[Line2D] = []
         for curve in curves.values():
             ticks += [x for x in curve.x if x not in ticks]
-        for (name, curve), colour in zip(curves.items(), source_colours(len(curves)), strict=True):
+        for curve, colour in zip(curves.values(), source_colours(len(curves)), strict=True):
             places = [float(x) if numbers else float(ticks.index(x)) for x in curve.x]
             value, low, high = (
                 np.array([np.nan if v is None else v for v in part], float)
                 for part in (curve.value, curve.low, curve.high)
             )
             axes.fill_between(places, low, high, color=colour, alpha=0.2, linewidth=0)
-            axes.plot(places, value, color=colour, marker="o", markersize=4, label=name)
+            handles += axes.plot(places, value, color=colour, marker="o", markersize=4)
             if any(level is not None for level in curve.chance):
                 chance = [np.nan if level is None else level for level in curve.chance]
                 axes.plot(places, chance, color=colour, linestyle=":", linewidth=1)
         if not numbers:
-            axes.set_xticks(range(len(ticks)), [str(tick) for tick in ticks])
+            axes.set_xticks(range(len(ticks)), drawn_names(map(str, ticks)))
         elif logarithmic and all(float(tick) >= 1 for tick in ticks):
             axes.set_xscale("log")
             axes.set_xticks([float(tick) for tick in ticks], [f"{tick:g}" for tick in ticks])
@@ -76,4 +81,4 @@ def plot_curves(
         axes.set_ylabel(ylabel)
         axes.set_title(title, fontsize=10)
         axes.grid(alpha=0.25)
-        axes.legend(fontsize=8, frameon=False)
+        add_legend(axes, handles, drawn_names(curves), fontsize=8, frameon=False)
