@@ -8,7 +8,8 @@ from __future__ import annotations
 import hashlib
 import io
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -16,7 +17,10 @@ import numpy as np
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
+    from PIL import Image
 
+# Where the first chunk of a PNG states bits a channel.
+_PNG_DEPTH = 24
 _BLOCK = 8
 # At a quality of 75 a JPEG zeroes most coefficients beyond this diagonal; rounding the decoded
 # pixels to 8 bits brings them back with a standard deviation of about 0.3.
@@ -35,6 +39,10 @@ class FileTraits:
         tables: Beginning of the hash of the JPEG quantisation tables; empty for other formats.
         subsampling: Chroma subsampling of a JPEG, e.g. ``4:2:0``; empty for other formats.
         metadata: Names of metadata beyond what the format needs, sorted.
+        depth: Bits a channel.
+        frames: Pictures in the file.
+        orientation: How its pixels are to be turned to be upright, as EXIF numbers it; 1 if not.
+        profile: Name of the colour profile, ``unreadable`` for a broken one, or empty.
     """
 
     format: str
@@ -43,12 +51,27 @@ class FileTraits:
     tables: str
     subsampling: str
     metadata: tuple[str, ...]
+    depth: int = 8
+    frames: int = 1
+    orientation: int = 1
+    profile: str = ""
 
     def label(self) -> str:
-        """One line, equal for files of one kind."""
+        """One line, equal for files of one kind.
+
+        Depth, frames and orientation are named where they are not 8, 1 and 1.
+        """
         parts = [self.format, self.mode, f"{self.size[0]}x{self.size[1]}"]
+        if self.depth != 8:
+            parts.append(f"{self.depth}-bit")
+        if self.frames != 1:
+            parts.append(f"{self.frames} frames")
+        if self.orientation != 1:
+            parts.append(f"orientation {self.orientation}")
         if self.tables:
             parts += [f"tables {self.tables}", self.subsampling]
+        if self.profile:
+            parts.append(f"profile {self.profile}")
         if self.metadata:
             parts.append(f"metadata {', '.join(self.metadata)}")
         return " ".join(parts)
@@ -57,26 +80,78 @@ class FileTraits:
 # The JFIF header is part of the format.
 _OF_THE_FORMAT = {"jfif", "jfif_version", "jfif_unit", "jfif_density", "loop", "background"}
 _SAMPLINGS = {0: "4:4:4", 1: "4:2:2", 2: "4:2:0"}
+_FORMATS = ("PNG", "JPEG", "WEBP")
+
+
+@contextmanager
+def opened(data: bytes) -> Iterator[Image.Image]:
+    """An image file of a format that datasets may have.
+
+    Raises:
+        Exception: Of many types, from Pillow, if it is broken or of another format.
+    """
+    from PIL import Image
+
+    with Image.open(io.BytesIO(data), formats=_FORMATS) as image:
+        yield image
 
 
 def file_traits(data: bytes) -> FileTraits:
-    """Read an image file's header; the pixels are not decoded."""
-    from PIL import Image, JpegImagePlugin
+    """Read an image file's header."""
+    with opened(data) as image:
+        return header_traits(image, data)
 
-    with Image.open(io.BytesIO(data), formats=("PNG", "JPEG", "WEBP")) as image:
-        tables, subsampling = "", ""
-        if isinstance(image, JpegImagePlugin.JpegImageFile):
-            text = repr(sorted((key, list(table)) for key, table in image.quantization.items()))
-            tables = hashlib.sha256(text.encode()).hexdigest()[:8]
-            subsampling = _SAMPLINGS.get(JpegImagePlugin.get_sampling(image), "other")
-        return FileTraits(
-            str(image.format),
-            image.mode,
-            (image.height, image.width),
-            tables,
-            subsampling,
-            tuple(sorted(str(key) for key in image.info if key not in _OF_THE_FORMAT)),
-        )
+
+def header_traits(image: Image.Image, data: bytes) -> FileTraits:
+    """What the header of an opened file says.
+
+    Args:
+        image: The file as `opened`.
+        data: Its bytes.
+    """
+    from PIL import JpegImagePlugin
+
+    tables, subsampling = "", ""
+    if isinstance(image, JpegImagePlugin.JpegImageFile):
+        text = repr(sorted((key, list(table)) for key, table in image.quantization.items()))
+        tables = hashlib.sha256(text.encode()).hexdigest()[:8]
+        subsampling = _SAMPLINGS.get(JpegImagePlugin.get_sampling(image), "other")
+    return FileTraits(
+        str(image.format),
+        image.mode,
+        (image.height, image.width),
+        tables,
+        subsampling,
+        tuple(sorted(str(key) for key in image.info if key not in _OF_THE_FORMAT)),
+        depth=data[_PNG_DEPTH] if image.format == "PNG" else 8,
+        frames=int(getattr(image, "n_frames", 1)),
+        orientation=_orientation(image),
+        profile=_profile(image),
+    )
+
+
+def _orientation(image: Image.Image) -> int:
+    from PIL import ExifTags
+
+    try:
+        stated = image.getexif().get(ExifTags.Base.Orientation)
+    # Pillow raises many types for broken metadata, which says nothing about how to turn pixels.
+    except Exception:
+        return 1
+    return stated if isinstance(stated, int) and 1 <= stated <= 8 else 1
+
+
+def _profile(image: Image.Image) -> str:
+    stated = image.info.get("icc_profile")
+    if not stated:
+        return ""
+    from PIL import ImageCms
+
+    try:
+        name = ImageCms.getProfileDescription(ImageCms.ImageCmsProfile(io.BytesIO(stated)))
+    except (ImageCms.PyCMSError, OSError, TypeError, ValueError):
+        return "unreadable"
+    return name.strip() or "without a name"
 
 
 def count_traits(traits: Sequence[FileTraits]) -> dict[str, int]:
