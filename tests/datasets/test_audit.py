@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import shutil
 from collections.abc import Callable
@@ -9,10 +10,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from fpbench.datasets.audit import audit
 from fpbench.datasets.audit_text import as_markdown, as_text, write_into, write_into_card
 from fpbench.datasets.build import build
+from fpbench.datasets.findings import findings
+from fpbench.datasets.planting import highpass
 from fpbench.datasets.resolve import resolve
 from fpbench.errors import BadInput
 
@@ -63,6 +67,82 @@ def test_memorised_and_shared_images_are_found(
     in_reference = {str(name).split("/")[1] for name in dataset.reference.ids}
     copied = sum(f"{index:04d}.png" in in_reference for index in range(40))
     assert report.document["duplicates"]["memorised"] == {"gan-a": copied}
+
+
+def _through_jpeg(images: np.ndarray) -> np.ndarray:
+    done = []
+    for pixels in images:
+        buffer = io.BytesIO()
+        Image.fromarray(pixels).save(buffer, "JPEG", quality=85)
+        with Image.open(buffer) as image:
+            done.append(np.asarray(image))
+    return np.stack(done)
+
+
+def test_pixels_that_were_a_jpeg_are_found_in_lossless_files(
+    tmp_path: Path, different_images: Make, save_images: Save
+) -> None:
+    plain = {"real": 60, "gan-a": 40, "vae-b": 40}
+    for seed, (name, count) in enumerate(plain.items()):
+        save_images(tmp_path / "plain" / name, different_images(count, seed, 32))
+    report = audit(str(tmp_path / "plain"))
+    assert not report.finds("codec")
+    shutil.copytree(tmp_path / "plain", tmp_path / "mixed")
+    save_images(tmp_path / "mixed" / "vae-b", _through_jpeg(different_images(40, 2, 32)))
+    report = audit(str(tmp_path / "mixed"))
+    assert not report.finds("files")
+    (told,) = [finding["text"] for finding in report.findings if finding["kind"] == "codec"]
+    assert told.startswith("The pixels of vae-b carry") and "those of real, gan-a do not" in told
+    trace = report.document["codec_trace"]
+    assert trace["vae-b"]["ci_low"] > report.document["codec_threshold"] > trace["real"]["ci_high"]
+
+
+def _trace(low: float | None, high: float | None) -> dict[str, float | None]:
+    mean = None if low is None or high is None else (low + high) / 2
+    return {"mean": mean, "ci_low": low, "ci_high": high}
+
+
+@pytest.mark.parametrize(
+    ("gan", "vae", "found"),
+    [
+        (_trace(0.2, 0.3), _trace(-0.01, 0.02), True),
+        (_trace(0.05, 0.3), _trace(-0.01, 0.02), False),
+        (_trace(0.2, 0.3), _trace(0.01, 0.09), False),
+        (_trace(0.2, 0.3), _trace(0.2, 0.3), False),
+        (_trace(0.2, 0.3), _trace(None, None), False),
+    ],
+)
+def test_a_codec_is_found_where_intervals_clear_the_threshold_on_both_sides(
+    gan: dict[str, float | None], vae: dict[str, float | None], found: bool
+) -> None:
+    document = {
+        "files": {},
+        "origin_files": {},
+        "codec_threshold": 0.06,
+        "codec_trace": {"gan": gan, "vae": vae},
+        "shortcut": {"groups": {}},
+        "duplicates": {"near_across": {}, "near_between": {}, "memorised": {}, "twins": []},
+        "counts": {split: {"gan": 1} for split in ("train", "validation", "test")},
+    }
+    assert [finding["kind"] for finding in findings(document)] == ["codec"] * found
+
+
+def test_two_sources_of_one_training_are_found(
+    image_folder: Path, different_images: Make, save_images: Save
+) -> None:
+    shutil.rmtree(image_folder / "vae-b")
+    generator = np.random.default_rng(3)
+    # Fine detail of twins correlates by about 0.85, and they are brighter.
+    one = np.clip(different_images(40, 1).astype(float), 10, 210)
+    twin = one + 30 + generator.normal(0, 0.6 * highpass(one).std(), one.shape)
+    save_images(image_folder / "gan-a", one.astype(np.uint8))
+    save_images(image_folder / "vae-b", np.clip(np.rint(twin), 0, 255).astype(np.uint8))
+    report = audit(str(image_folder))
+    (told,) = [finding["text"] for finding in report.findings if finding["kind"] == "twins"]
+    assert told.startswith("gan-a and vae-b share images position by position")
+    assert report.finds("shared")
+    assert list(report.document["duplicates"]["near_between"]) == ["gan-a and vae-b"]
+    assert "Images at the same place of gan-a and vae-b" in as_text(report)
 
 
 def test_uneven_sources_are_told(

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from fpbench.datasets.load import GMDataset
+from fpbench.datasets.dataset import GMDataset
 from fpbench.errors import BadInput
 from fpbench.images import ImageSet
 from fpbench.method import Method, MethodDeclined

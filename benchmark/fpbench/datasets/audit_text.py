@@ -28,6 +28,12 @@ def _score(score: dict[str, Any]) -> str:
     return f"{score['accuracy']:.3f} [{score['ci_low']:.3f}, {score['ci_high']:.3f}]"
 
 
+def _trace(trace: dict[str, Any]) -> str:
+    if trace["mean"] is None:
+        return "–"
+    return f"{trace['mean']:.3f} [{trace['ci_low']:.3f}, {trace['ci_high']:.3f}]"
+
+
 def as_markdown(report: AuditReport) -> str:
     """The report as Markdown, headings of the third level."""
     document = report.document
@@ -62,6 +68,10 @@ def as_markdown(report: AuditReport) -> str:
     told = [f"{level:.3f}" if level is not None else "–" for level in (chance, with_real)]
     lines += [f"| chance | {told[0]} | {told[1]} |", "", "### By source", ""]
     lines += [
+        "A file holds one upright picture of 8 bits a channel unless it says otherwise. The codec "
+        f"trace, with its 95 % interval, is beyond {document['codec_threshold']:.3f} at this size "
+        "where images were a JPEG.",
+        "",
         "| source | files | codec trace | at 0 | at 255 | test images |",
         "|---|---|---|---|---|---|",
     ]
@@ -70,7 +80,7 @@ def as_markdown(report: AuditReport) -> str:
         kinds = ", ".join(origin.get(source, document["files"][source]))
         clipping = document["clipping"][source]
         lines.append(
-            f"| {source} | {kinds} | {document['codec_trace'][source]:.3f} | "
+            f"| {source} | {kinds} | {_trace(document['codec_trace'][source])} | "
             f"{clipping['at_0']:.4f} | {clipping['at_255']:.4f} | "
             f"{document['counts']['test'].get(source, 0)} |"
         )
@@ -84,11 +94,17 @@ def _duplicates(found: dict[str, Any]) -> list[str]:
     for title, key in (
         ("Near duplicates in different splits", "near_across"),
         ("Near duplicates within a split", "near_within"),
+        ("Near duplicates of different sources", "near_between"),
         ("Generated images that nearly equal a reference image", "memorised"),
     ):
         row = found[key]
         told = ", ".join(f"{name}: {number}" for name, number in row.items()) or "none"
         lines.append(f"{title}: {told}.")
+    for twins in found["twins"]:
+        lines.append(
+            f"Images at the same place of {twins['first']} and {twins['second']}: fine detail "
+            f"correlates {twins['same']:.2f}, at other places {twins['other']:.2f}."
+        )
     for pair in found["examples"]:
         mirrored = ", mirrored" if pair["mirrored"] else ""
         lines.append(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import io
 import os
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -14,6 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from fpbench.datasets.png import decode_plain
+from fpbench.datasets.traces import FileTraits, header_traits, opened
 from fpbench.errors import BadInput
 
 if TYPE_CHECKING:
@@ -22,14 +22,19 @@ if TYPE_CHECKING:
 # Bytes of pixels decoded at a time: many small images, few large ones.
 _BATCH_BYTES = 16 << 20
 
-_REMEDIES = {
-    "L": "it is grey; convert every image of every source to RGB with one program",
-    "LA": "it is grey with an alpha channel; flatten it and convert every image to RGB",
-    "1": "it is black and white; convert every image of every source to RGB with one program",
-    "P": "it has a palette; convert every image of every source to RGB with one program",
-    "RGBA": "it has an alpha channel; flatten every image onto one background and save it as RGB",
-    "CMYK": "it is CMYK; convert every image of every source to RGB with one program",
+_ALL_RGB = "convert every image of every source to RGB with one program"
+_ALL_FLAT = "flatten every image onto one background and save it as RGB"
+_MODES = {
+    "L": ("is grey", _ALL_RGB),
+    "LA": ("is grey with an alpha channel", _ALL_FLAT),
+    "1": ("is black and white", _ALL_RGB),
+    "P": ("has a palette", _ALL_RGB),
+    "RGBA": ("has an alpha channel", _ALL_FLAT),
+    "CMYK": ("is CMYK", _ALL_RGB),
 }
+# Files of formats that are often found under the name of another.
+_STARTS = {b"GIF8": "a GIF", b"BM": "a BMP", b"II*\0": "a TIFF", b"MM\0*": "a TIFF"}
+_CONTAINER, _BRANDS = b"ftyp", {b"avif": "an AVIF", b"heic": "a HEIC", b"mif1": "a HEIF"}
 
 
 def threads() -> int:
@@ -38,7 +43,10 @@ def threads() -> int:
 
 
 def decode(data: bytes, place: str, size: tuple[int, int] | None = None) -> NDArray[np.uint8]:
-    """Decode one image.
+    """Decode one image; a file that would be read in part only is refused.
+
+    A colour profile is no reason to refuse: values are taken as they are stored, and the audit
+    names the profile.
 
     Args:
         data: Bytes of a PNG, JPEG or WebP file.
@@ -49,31 +57,76 @@ def decode(data: bytes, place: str, size: tuple[int, int] | None = None) -> NDAr
         uint8 of shape (H, W, 3).
 
     Raises:
-        BadInput: If it is truncated, no image, not RGB, or of another size.
+        BadInput: If it is truncated, no image, of another size, or holds anything but one upright
+            picture of RGB pixels with 8 bits a channel.
     """
-    from PIL import Image
-
     try:
-        with Image.open(io.BytesIO(data), formats=("PNG", "JPEG", "WEBP")) as image:
-            mode = image.mode
+        with opened(data) as image:
             image.load()
+            traits = header_traits(image, data)
+            transparent = "transparency" in image.info
             pixels = np.asarray(image)
     # Pillow's codecs raise many types for broken data; all of them mean this file.
     except Exception as error:
-        reason = str(error).split(" <_io")[0] or type(error).__name__
-        raise BadInput(
-            f"{place} cannot be decoded ({len(data)} bytes, {reason}): it is truncated or no PNG, "
-            "JPEG or WebP image. Replace or remove it."
-        ) from error
-    if mode != "RGB":
-        remedy = _REMEDIES.get(mode, f"its mode is {mode}; convert every image to 8-bit RGB")
-        raise BadInput(f"{place} is not an RGB image: {remedy}.")
+        raise BadInput(_undecodable(data, place, error)) from error
+    lost = _lost(traits, transparent)
+    if lost:
+        facts = " and ".join(fact for fact, _ in lost)
+        remedies = "; ".join(dict.fromkeys(remedy for _, remedy in lost))
+        which = (
+            "one upright picture of 8-bit RGB pixels" if traits.mode == "RGB" else "an RGB image"
+        )
+        raise BadInput(f"{place} is not {which}: it {facts}; {remedies}.")
     if size is not None and pixels.shape[:2] != size:
         raise BadInput(
             f"{place} is {pixels.shape[0]}x{pixels.shape[1]} pixels, but the other images are "
             f"{size[0]}x{size[1]}; bring all images of all sources to one size in one way."
         )
     return pixels
+
+
+def _lost(traits: FileTraits, transparent: bool) -> list[tuple[str, str]]:
+    """What 8-bit RGB pixels of a file would leave out, each with a remedy."""
+    lost = []
+    if traits.mode != "RGB":
+        lost.append(_MODES.get(traits.mode, (f"has the mode {traits.mode}", _ALL_RGB)))
+    elif transparent:
+        lost.append(("has a transparent colour", _ALL_FLAT))
+    if traits.depth > 8:
+        lost.append(
+            (
+                f"has {traits.depth} bits a channel",
+                "reduce every image of every source to 8 bits with one program",
+            )
+        )
+    if traits.frames > 1:
+        lost.append(
+            (f"has {traits.frames} frames", "save the one that is meant as a file of its own")
+        )
+    if traits.orientation > 1:
+        lost.append(
+            (
+                f"is to be shown turned (EXIF orientation {traits.orientation})",
+                "turn the pixels of every such image and remove the tag",
+            )
+        )
+    return lost
+
+
+def _undecodable(data: bytes, place: str, error: Exception) -> str:
+    other = next((name for start, name in _STARTS.items() if data.startswith(start)), None)
+    if data[4:8] == _CONTAINER:
+        other = _BRANDS.get(data[8:12], other)
+    if other is not None:
+        return (
+            f"{place} is {other} file, whatever its name says; save every image of every source "
+            "as PNG with one program."
+        )
+    reason = str(error).split(" <_io")[0] or type(error).__name__
+    return (
+        f"{place} cannot be decoded ({len(data)} bytes, {reason}): it is truncated or no PNG, "
+        "JPEG or WebP image. Replace or remove it."
+    )
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,8 @@ from numpy.typing import ArrayLike, NDArray
 
 from fpbench.metrics.score import Floats, Integers, NotComputable
 
+_ORDINARY = 40  # powers of two up or down
+
 
 def check_features(features: ArrayLike, labels: ArrayLike) -> tuple[NDArray[Any], Integers]:
     """Embeddings and labels whose shapes fit; embeddings keep their type and are not copied.
@@ -55,11 +57,29 @@ def resolution(rows: NDArray[Any]) -> float:
     return 64 * float(np.finfo(kind).eps)
 
 
+def in_range(rows: NDArray[Any]) -> NDArray[Any]:
+    """Rows whose squares and sums of squares single precision can hold.
+
+    Rows of values up to 1e12 and down to 1e-12 are returned as they are; others are multiplied by
+    a power of two, which changes none of their digits.
+
+    >>> in_range(np.float32([3.0, -1.5])).tolist(), in_range(np.float32([2.0**90])).tolist()
+    ([3.0, -1.5], [0.5])
+    """
+    largest = float(np.abs(rows).max(initial=0.0))
+    _, exponent = np.frexp(largest)
+    if not np.isfinite(largest) or abs(int(exponent)) <= _ORDINARY:
+        return rows
+    scaled: NDArray[Any] = np.ldexp(rows, -exponent)
+    return scaled
+
+
 def all_equal(rows: NDArray[Any]) -> bool:
     """Whether rows differ by no more than rounding.
 
-    >>> all_equal(np.full((3, 2), 0.1)), all_equal(np.eye(2))
+    >>> all_equal(np.full((3, 2), 0.1)), all_equal(1e30 * np.eye(2, dtype=np.float32))
     (True, False)
     """
+    rows = in_range(rows)
     apart = np.linalg.norm(rows - rows[:1], axis=1).max()
     return bool(apart <= resolution(rows) * np.linalg.norm(rows, axis=1).max())

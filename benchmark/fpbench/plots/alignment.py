@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from fpbench.plots.figure import written_figure
+from fpbench.plots.figure import drawn_names, written_figure
 
 
 def plot_alignment(
@@ -39,7 +39,7 @@ def plot_alignment(
             else:
                 text = f"{value:.2f}, p {_rounded(p)}, within families {_rounded(within)}"
             axes.text(max(0.0, shown[row]) + 0.02, row, text, va="center", fontsize=8)
-        axes.set_yticks(range(count), attributes, fontsize=9)
+        axes.set_yticks(range(count), drawn_names(attributes), fontsize=9)
         axes.invert_yaxis()
         axes.set_xlim(min(-0.25, *shown) - 0.05, 1.9)
         axes.set_xticks([0, 0.25, 0.5, 0.75, 1])

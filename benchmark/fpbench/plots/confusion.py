@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from fpbench.plots.figure import written_figure
+from fpbench.plots.figure import drawn_names, written_figure
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
@@ -35,8 +35,9 @@ def plot_confusion(path: Path, matrix: ArrayLike, names: Sequence[str], title: s
                 column, row, f"{share[row, column]:.0f}", ha="center", va="center", color=colour,
                 fontsize=8,
             )  # fmt: skip
-        axes.set_xticks(range(len(names)), names, rotation=45, ha="right")
-        axes.set_yticks(range(len(names)), names)
+        shown = drawn_names(names)
+        axes.set_xticks(range(len(names)), shown, rotation=45, ha="right")
+        axes.set_yticks(range(len(names)), shown)
         axes.set_xlabel("attributed to")
         axes.set_ylabel("true source")
         axes.set_title(title, fontsize=10)

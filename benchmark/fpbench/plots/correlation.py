@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from fpbench.plots.figure import written_figure
+from fpbench.plots.figure import drawn_names, written_figure
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
@@ -34,7 +34,8 @@ def plot_correlations(path: Path, matrix: ArrayLike, names: Sequence[str], title
                 column, row, f"{values[row, column]:.2f}".replace("0.", "."), ha="center",
                 va="center", color=colour, fontsize=7,
             )  # fmt: skip
-        axes.set_xticks(range(len(names)), names, rotation=45, ha="right")
-        axes.set_yticks(range(len(names)), names)
+        shown = drawn_names(names)
+        axes.set_xticks(range(len(names)), shown, rotation=45, ha="right")
+        axes.set_yticks(range(len(names)), shown)
         axes.set_title(title, fontsize=10)
         figure.colorbar(image, ax=axes, label="correlation", shrink=0.8)

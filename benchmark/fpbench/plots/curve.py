@@ -8,10 +8,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from fpbench.plots.figure import source_colours, written_figure
+from fpbench.plots.figure import add_legend, drawn_names, source_colours, written_figure
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.lines import Line2D
 
 
 @dataclass(frozen=True)
@@ -56,13 +57,14 @@ def plot_curves(
     with written_figure(path, 6.4, 4.2) as figure:
         axes = figure.subplots()
         ticks: list[float | str] = []
+        handles: list[Line2D] = []
         for curve in curves.values():
             ticks += [x for x in curve.x if x not in ticks]
-        for (name, curve), colour in zip(curves.items(), source_colours(len(curves)), strict=True):
+        for curve, colour in zip(curves.values(), source_colours(len(curves)), strict=True):
             places = [float(x) if numbers else float(ticks.index(x)) for x in curve.x]
-            _draw(axes, places, curve, colour, name)
+            handles.append(_draw(axes, places, curve, colour))
         if not numbers:
-            axes.set_xticks(range(len(ticks)), [str(tick) for tick in ticks])
+            axes.set_xticks(range(len(ticks)), drawn_names(map(str, ticks)))
         elif logarithmic and all(float(tick) >= 1 for tick in ticks):
             axes.set_xscale("log")
             axes.set_xticks([float(tick) for tick in ticks], [f"{tick:g}" for tick in ticks])
@@ -71,7 +73,7 @@ def plot_curves(
         axes.set_ylabel(ylabel)
         axes.set_title(title, fontsize=10)
         axes.grid(alpha=0.25)
-        axes.legend(fontsize=8, frameon=False)
+        add_legend(axes, handles, drawn_names(curves), fontsize=8, frameon=False)
 
 
 def plot_panels(path: Path, panels: Mapping[str, Curve], title: str, ylabel: str) -> None:
@@ -89,9 +91,9 @@ def plot_panels(path: Path, panels: Mapping[str, Curve], title: str, ylabel: str
         grid = figure.subplots(rows, columns, sharey=True, squeeze=False)
         (colour,) = source_colours(1)
         for axes, (name, curve) in zip(grid.flat, panels.items(), strict=False):
-            _draw(axes, [float(place) for place in range(len(curve.x))], curve, colour, name)
-            axes.set_xticks(range(len(curve.x)), [str(x) for x in curve.x], fontsize=7)
-            axes.set_title(name, fontsize=9)
+            _draw(axes, [float(place) for place in range(len(curve.x))], curve, colour)
+            axes.set_xticks(range(len(curve.x)), drawn_names(map(str, curve.x)), fontsize=7)
+            axes.set_title(drawn_names([name])[0], fontsize=9)
             axes.grid(alpha=0.25)
         for axes in grid.flat[len(panels) :]:
             axes.set_visible(False)
@@ -100,7 +102,7 @@ def plot_panels(path: Path, panels: Mapping[str, Curve], title: str, ylabel: str
         figure.suptitle(title, fontsize=10)
 
 
-def _draw(axes: Axes, places: Sequence[float], curve: Curve, colour: Any, name: str) -> None:
+def _draw(axes: Axes, places: Sequence[float], curve: Curve, colour: Any) -> Line2D:
     """One line with its band and its dotted chance level."""
     import numpy as np
 
@@ -109,7 +111,8 @@ def _draw(axes: Axes, places: Sequence[float], curve: Curve, colour: Any, name: 
         for part in (curve.value, curve.low, curve.high)
     )
     axes.fill_between(places, low, high, color=colour, alpha=0.2, linewidth=0)
-    axes.plot(places, value, color=colour, marker="o", markersize=4, label=name)
+    (line,) = axes.plot(places, value, color=colour, marker="o", markersize=4)
     if any(level is not None for level in curve.chance):
         chance = [np.nan if level is None else level for level in curve.chance]
         axes.plot(places, chance, color=colour, linestyle=":", linewidth=1)
+    return line

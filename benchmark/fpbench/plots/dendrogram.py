@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from fpbench.plots.figure import FAMILY_MARKERS, source_colours, written_figure
+from fpbench.plots.figure import FAMILY_MARKERS, drawn_names, source_colours, written_figure
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
@@ -39,7 +39,8 @@ def plot_dendrogram(
     tree = dendrogram(np.asarray(linkage, float), no_plot=True)
     order = tree["leaves"]
     ordered = values[np.ix_(order, order)]
-    labels = [f"{names[k]} ({families[k]})" for k in order]
+    shown = drawn_names(names)
+    labels = [f"{shown[k]} ({families[k]})" for k in order]
     colours = dict(zip(FAMILY_MARKERS, source_colours(len(FAMILY_MARKERS)), strict=True))
     side = 3.2 + 0.42 * len(names)
     with written_figure(path, side + 1.6, side + 1.8) as figure:

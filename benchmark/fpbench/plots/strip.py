@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from fpbench.plots.figure import written_figure
+from fpbench.plots.figure import drawn_names, written_figure
 
 if TYPE_CHECKING:
     import numpy as np
@@ -38,6 +38,7 @@ def plot_strip(
     compared = np.clip(images - residuals, 0, 255).astype(np.uint8)
     peak = np.maximum(np.abs(residuals).max(axis=(1, 2, 3), keepdims=True), 1e-6)
     shown = np.clip(127.5 + 127.5 * residuals / peak, 0, 255).astype(np.uint8)
+    shown_names = drawn_names(names)
     strips = (("image", images), (rows[0], compared), (rows[1], shown))
     with written_figure(path, max(4.0, 1.15 * len(images) + 0.8), 4.4) as figure:
         grid = figure.subplots(3, len(images), squeeze=False)
@@ -47,6 +48,6 @@ def plot_strip(
                 axes.set_xticks([])
                 axes.set_yticks([])
                 if row == 0:
-                    axes.set_title(names[column], fontsize=8)
+                    axes.set_title(shown_names[column], fontsize=8)
             grid[row][0].set_ylabel(caption, fontsize=8)
         figure.suptitle(title, fontsize=10)

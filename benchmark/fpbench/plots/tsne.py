@@ -7,7 +7,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from fpbench.images import Source
-from fpbench.plots.figure import FAMILY_MARKERS, source_colours, written_figure
+from fpbench.metrics.features import in_range
+from fpbench.plots.figure import (
+    FAMILY_MARKERS,
+    add_legend,
+    drawn_names,
+    source_colours,
+    written_figure,
+)
 
 if TYPE_CHECKING:
     import numpy as np
@@ -32,6 +39,7 @@ def tsne_map(features: NDArray[np.float32], seed: int) -> NDArray[np.float32]:
     from sklearn.decomposition import PCA
     from sklearn.manifold import TSNE
 
+    features = in_range(features)
     dimensions = min(PCA_DIMENSIONS, *features.shape)
     reduced = PCA(dimensions, svd_solver="auto", random_state=seed).fit_transform(features)
     if float(reduced.var()) == 0:
@@ -71,16 +79,19 @@ def plot_tsne(
     mapped = tsne_map(features[kept], seed)
     with written_figure(path, 8, 6) as figure:
         axes = figure.subplots()
+        handles = []
         for k, (source, colour) in enumerate(
             zip(sources, source_colours(len(sources)), strict=True)
         ):
             chosen = labels[kept] == k
-            axes.scatter(
+            points = axes.scatter(
                 mapped[chosen, 0], mapped[chosen, 1], s=14, color=colour, alpha=0.75,
                 marker=FAMILY_MARKERS[source.family], linewidths=0,
-                label=f"{source.name} ({source.family})",
             )  # fmt: skip
+            handles.append(points)
         axes.set_xticks([])
         axes.set_yticks([])
         axes.set_title(title, fontsize=10)
-        figure.legend(loc="outside right upper", fontsize=8, frameon=False)
+        shown = drawn_names(source.name for source in sources)
+        entries = [f"{name} ({source.family})" for name, source in zip(shown, sources, strict=True)]
+        add_legend(figure, handles, entries, loc="outside right upper", fontsize=8, frameon=False)
