@@ -75,6 +75,39 @@ def test_names_and_memory() -> None:
     device.reset_peak_memory("cpu")
 
 
+def test_memory_on_windows_which_has_no_module_resource() -> None:
+    """Its kernel is played: it is given a structure of 72 bytes and writes the peak at byte 8."""
+    script = """
+import ctypes, pathlib, sys
+sys.modules["resource"] = None
+sys.platform = "win32"
+
+def read(process, pointer, size):
+    assert (process, size) == (7, 72)
+    ctypes.c_size_t.from_address(ctypes.addressof(pointer._obj) + 8).value = 12345
+    return 1
+
+class Function:
+    def __init__(self, call):
+        self.call = call
+    def __call__(self, *arguments):
+        return self.call(*arguments)
+
+class Kernel:
+    GetCurrentProcess = Function(lambda: 7)
+    K32GetProcessMemoryInfo = Function(read)
+
+ctypes.WinDLL = lambda name, **options: Kernel
+from fpbench.compute import device
+pathlib.Path.is_file = lambda path: False
+print(device.peak_memory_bytes())
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=True, timeout=60
+    )
+    assert done.stdout.strip() == "12345"
+
+
 def test_precision_on_a_cpu_is_chosen_by_name_alone() -> None:
     assert device.chosen_precision("auto", "cpu") == "fp32"
     assert device.chosen_precision("bf16", "cpu") == "bf16"

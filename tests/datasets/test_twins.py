@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 import pytest
 
+from fpbench.datasets.resolve import resolve
 from fpbench.datasets.twins import Twins, shared_positions
 
 
@@ -23,7 +24,7 @@ def _levels(images: np.ndarray) -> np.ndarray:
 
 @pytest.fixture(scope="module")
 def real() -> np.ndarray:
-    return np.asarray(load("gm-mini").test.of_source("real").pixels)
+    return np.asarray(resolve("gm-mini").load().test.of_source("real").pixels)
 
 
 def _brighter(images: np.ndarray, noise: float = 6.0) -> np.ndarray:
@@ -65,7 +66,7 @@ def test_a_fingerprint_that_all_images_have_does_not_count(real: np.ndarray) -> 
 
 
 def test_sources_of_a_dataset_do_not_share_positions() -> None:
-    dataset = load("gm-mini")
+    dataset = resolve("gm-mini").load()
     images = {
         source.name: np.asarray(dataset.train.of_source(source.name).pixels)
         for source in dataset.sources

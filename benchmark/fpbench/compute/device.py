@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import platform
-import resource
 import sys
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
@@ -134,8 +133,36 @@ def peak_memory_bytes(device: str = "cpu") -> int:
         for line in status.read_text(encoding="ascii", errors="replace").splitlines():
             if line.startswith("VmHWM:"):
                 return int(line.split()[1]) * 1024
+    if sys.platform == "win32":
+        return _peak_working_set()
+    import resource  # which Windows lacks
+
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return int(peak) if sys.platform == "darwin" else int(peak) * 1024
+
+
+if sys.platform == "win32":
+
+    def _peak_working_set() -> int:
+        """Most physical memory that this process held, in bytes, as Windows counts it."""
+        import ctypes
+
+        class Counters(ctypes.Structure):
+            _fields_ = (
+                ("size", ctypes.c_uint32),
+                ("page_faults", ctypes.c_uint32),
+                ("peak_working_set", ctypes.c_size_t),
+                ("others", ctypes.c_size_t * 7),
+            )
+
+        counters = Counters(size=ctypes.sizeof(Counters))
+        kernel = ctypes.WinDLL("kernel32", use_last_error=True)
+        kernel.GetCurrentProcess.restype = ctypes.c_void_p
+        read = kernel.K32GetProcessMemoryInfo
+        read.argtypes = (ctypes.c_void_p, ctypes.c_void_p, ctypes.c_uint32)
+        if not read(kernel.GetCurrentProcess(), ctypes.byref(counters), counters.size):
+            raise ctypes.WinError(ctypes.get_last_error())
+        return int(counters.peak_working_set)
 
 
 def reset_peak_memory(device: str = "cpu") -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import os
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -29,8 +30,7 @@ def _blas(with_scipy: bool = False) -> Any:
 
     packages = ["numpy"]
     if with_scipy:
-        import scipy.linalg  # noqa: F401  (loads the library that is looked for)
-
+        importlib.import_module("scipy.linalg")  # brings its BLAS, which is limited once loaded
         packages.append("scipy")
     every = ThreadpoolController().select(user_api="blas")
     own = [

@@ -131,13 +131,14 @@ def align_clusters(
                 observed, _information(groups, _permuted_within(kinds, family, permutations, rng))
             )
     chance = permuted / entropy if entropy > 0 else np.zeros(1)
+    homogeneity, completeness, _ = metrics.homogeneity_completeness_v_measure(truth, cluster)
     return replace(
         bare,
         ami=float(metrics.adjusted_mutual_info_score(truth, cluster)),
         ari=float(metrics.adjusted_rand_score(truth, cluster)),
         nmi=float(metrics.normalized_mutual_info_score(truth, cluster)),
-        homogeneity=float(metrics.homogeneity_score(truth, cluster)),
-        completeness=float(metrics.completeness_score(truth, cluster)),
+        homogeneity=float(homogeneity),
+        completeness=float(completeness),
         nmi_chance=float(chance.mean()),
         nmi_chance_p95=float(np.quantile(chance, 0.95)),
         p_value=_exceedance(observed, permuted),
@@ -271,16 +272,23 @@ def majority_clusters(
 
 
 def _information(groups: NDArray[np.intp], kinds: NDArray[np.intp]) -> Floats:
-    """Mutual information (nats) of one clustering with each of P labellings, shape (P,)."""
-    m = kinds.shape[1]
-    one_hot = (groups == np.arange(groups.max() + 1)[:, None]).astype(np.float64)
-    information = np.zeros(len(kinds))
-    for kind in range(int(kinds.max()) + 1):
-        member = (kinds == kind).astype(np.float64)
-        joint = member @ one_hot.T / m
-        margins = member.mean(axis=1)[:, None] * one_hot.mean(axis=1)
-        ratio = np.divide(joint, margins, out=np.ones_like(joint), where=joint > 0)
-        information += (joint * np.log(ratio)).sum(axis=1)
+    """Mutual information (nats) of one clustering with each of P permutations of labels, (P,)."""
+    permutations, m = kinds.shape
+    values, clusters = int(kinds.max()) + 1, int(groups.max()) + 1
+    cell = kinds * clusters + groups
+    cell += np.arange(permutations)[:, None] * (values * clusters)
+    together = np.bincount(cell.ravel(), minlength=permutations * values * clusters)
+    together = together.reshape(permutations, values, clusters)
+    # Permuting leaves the margins as they are, so that a cell's part hangs on its count alone.
+    joint = np.arange(m + 1) / m
+    shares = [np.bincount(labels) / m for labels in (kinds[0], groups)]
+    margins = np.multiply.outer(*shares)[..., None]
+    ratio = np.divide(joint, margins, out=np.ones((values, clusters, m + 1)), where=joint > 0)
+    parts = joint * np.log(ratio)
+    information = np.zeros(permutations)
+    for value in range(values):
+        own = parts[value][np.arange(clusters), together[:, value]]
+        information += own.sum(axis=1)
     return information
 
 

@@ -6,8 +6,10 @@ of sources, C of the K sources judged (the generators, or all), n_c images of so
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
 from fpbench.metrics.bootstrap import (
     REPEATS,
@@ -151,6 +153,50 @@ def accuracy_score(
     return Score(value, low, high, n=len(y), chance=1 / p.shape[1])
 
 
+class _Ranking:
+    """How one score ranks positive images against negative ones, for any weights of images.
+
+    Only where negatives lie among the positives matters: before the k-th of their m different
+    values, at it, or behind the last, which makes 2m + 1 slots.
+
+    Args:
+        positive: bool (N,).
+        score: float (N,).
+    """
+
+    def __init__(self, positive: NDArray[np.bool_], score: Floats) -> None:
+        from scipy.sparse import csr_array
+
+        values, place = np.unique(score[positive], return_inverse=True)
+        others = score[~positive]
+        self._slots = 2 * len(values) + 1
+        row = np.empty(len(score), np.int64)
+        row[positive] = self._slots + place
+        row[~positive] = np.searchsorted(values, others, "left")
+        row[~positive] += np.searchsorted(values, others, "right")
+        images = np.arange(len(score))
+        self._adding = csr_array(
+            (np.ones(len(score), np.int32), (row, images)),
+            shape=(self._slots + len(values), len(score)),
+        )
+
+    def areas(self, weights: _Weights) -> Floats:
+        """Areas under the ROC curve of weighted images, shape (R,); ties count one half.
+
+        Args:
+            weights: Shape (N, R), of `_narrow`.
+        """
+        added = self._adding @ weights
+        below, positive = added[: self._slots], added[self._slots :]
+        np.cumsum(below, axis=0, out=below)
+        pairs = np.einsum("pr,pr->r", positive, below[:-1:2] + below[1::2])
+        area: Floats = pairs / (2.0 * positive.sum(axis=0) * below[-1])
+        return area
+
+
+_Weights = NDArray[np.int32] | NDArray[np.int64] | Floats
+
+
 def weighted_auc(
     positive: Floats,
     negative: Floats,
@@ -172,36 +218,32 @@ def weighted_auc(
     >>> weighted_auc(np.array([0.9, 0.4]), np.array([0.4, 0.1]), ones, ones).tolist()
     [0.875]
     """
-    from scipy.sparse import csr_array
-
-    # Only where negatives lie among the positives matters: before the k-th of their m different
-    # values, at it, or behind the last. Weights are added up per slot, in each resample at once.
-    values, place = np.unique(positive, return_inverse=True)
-    slot = np.searchsorted(values, negative, "left") + np.searchsorted(values, negative, "right")
-    images = np.arange(len(negative))
-    adding = csr_array(
-        (np.ones_like(images), (slot, images)), shape=(2 * len(values) + 1, len(images))
-    )
-    below = (adding @ w_negative).cumsum(axis=0)
-    pairs = np.einsum("pr,pr->r", w_positive, below[2 * place] + below[2 * place + 1])
-    area: Floats = pairs / (2.0 * w_positive.sum(axis=0) * w_negative.sum(axis=0))
-    return area
+    own = np.arange(len(positive) + len(negative)) < len(positive)
+    ranking = _Ranking(own, np.concatenate([positive, negative]))
+    return ranking.areas(np.concatenate([w_positive, w_negative]))
 
 
-def _macro_auc(labels: Integers, proba: Floats, weights: Integers) -> Floats:
+def _narrow(weights: Integers) -> _Weights:
+    """Weights (N, R) in as many bytes as twice the number of weighted pairs needs."""
+    most = int(weights.sum(axis=0).max()) ** 2 // 2
+    return weights.astype(np.int32) if most < 2**31 else weights
+
+
+def _rankings(labels: Integers, proba: Floats) -> list[_Ranking]:
+    """One source against the rest, for each source."""
+    return [_Ranking(labels == c, proba[:, c]) for c in range(proba.shape[1])]
+
+
+def _macro_auc(rankings: Sequence[_Ranking], weights: Integers) -> Floats:
     """Mean over sources of one source against the rest; shape (R,)."""
-    areas = []
-    for c in range(proba.shape[1]):
-        own = labels == c
-        areas.append(
-            weighted_auc(proba[own, c], proba[~own, c], weights[own], weights[~own]),
-        )
-    mean: Floats = np.mean(areas, axis=0)
+    narrow = _narrow(weights)
+    mean: Floats = np.mean([ranking.areas(narrow) for ranking in rankings], axis=0)
     return mean
 
 
-def _point(labels: Integers, proba: Floats) -> float:
-    return float(_macro_auc(labels, proba, np.ones((len(labels), 1), dtype=np.int64))[0])
+def _once(images: int) -> Integers:
+    """Weights that count every image once, shape (N, 1)."""
+    return np.ones((images, 1), dtype=np.int64)
 
 
 def auc(labels: ArrayLike, proba: ArrayLike, real: int | None) -> float:
@@ -223,7 +265,8 @@ def auc(labels: ArrayLike, proba: ArrayLike, real: int | None) -> float:
     >>> auc([0, 0, 1, 1], [[0.9, 0.1], [0.4, 0.6], [0.6, 0.4], [0.1, 0.9]], None)
     0.75
     """
-    return _point(*judged(labels, proba, real))
+    y, p = judged(labels, proba, real)
+    return float(_macro_auc(_rankings(y, p), _once(len(y)))[0])
 
 
 def auc_with_real(labels: ArrayLike, proba: ArrayLike, real: int | None) -> float:
@@ -235,7 +278,8 @@ def auc_with_real(labels: ArrayLike, proba: ArrayLike, real: int | None) -> floa
     >>> auc_with_real([0, 0, 1, 1], [[0.9, 0.1], [0.4, 0.6], [0.6, 0.4], [0.1, 0.9]], 1)
     0.75
     """
-    return _point(*judged(labels, proba, real, with_real=True))
+    y, p = judged(labels, proba, real, with_real=True)
+    return float(_macro_auc(_rankings(y, p), _once(len(y)))[0])
 
 
 def _real_or_generated(
@@ -266,9 +310,7 @@ def auc_real(labels: ArrayLike, proba: ArrayLike, real: int | None) -> float:
     0.75
     """
     y, score = _real_or_generated(labels, proba, real)
-    own = y == real
-    ones = np.ones((len(y), 1), dtype=np.int64)
-    return float(weighted_auc(score[own], score[~own], ones[own], ones[~own])[0])
+    return float(_macro_auc([_Ranking(y == real, score)], _once(len(y)))[0])
 
 
 def auc_score(
@@ -295,9 +337,10 @@ def auc_score(
         y, p = judged(labels, proba, real, with_real, ids)
     except NotComputable as reason:
         return Score.missing(str(reason), n=len(np.asarray(labels)), chance=0.5)
+    rankings = _rankings(y, p)
     rng = np.random.default_rng(seed)
-    draws = np.concatenate([_macro_auc(y, p, w) for w in multiplicities(y, rng, repeats)])
-    value = _point(y, p)
+    draws = np.concatenate([_macro_auc(rankings, w) for w in multiplicities(y, rng, repeats)])
+    value = float(_macro_auc(rankings, _once(len(y)))[0])
     low, high = percentile_interval(draws)
     if value == 1:
         low = max(0.0, 1 - 2 * unseen_rate(int(np.bincount(y).min()) * p.shape[1]))
@@ -323,14 +366,10 @@ def auc_real_score(
     except NotComputable as reason:
         return Score.missing(str(reason), n=len(np.asarray(labels)), chance=0.5)
     own = y == real
+    ranking = [_Ranking(own, score)]
     rng = np.random.default_rng(seed)
-    draws = np.concatenate(
-        [
-            weighted_auc(score[own], score[~own], w[own], w[~own])
-            for w in multiplicities(y, rng, repeats)
-        ]
-    )
-    value = auc_real(labels, proba, real)
+    draws = np.concatenate([_macro_auc(ranking, w) for w in multiplicities(y, rng, repeats)])
+    value = float(_macro_auc(ranking, _once(len(y)))[0])
     low, high = percentile_interval(draws)
     if value == 1:
         low = 1 - unseen_rate(int(min(own.sum(), (~own).sum())))

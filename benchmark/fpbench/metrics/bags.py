@@ -257,9 +257,14 @@ def _deal(images: Integers, size: int, number: int, rng: np.random.Generator) ->
 
 def _bag_correctness(log: Floats, bags: Integers, source: int) -> Floats:
     """1, 1/t or 0 for bags of shape (..., size) of one source, in the shape (...)."""
-    total = log[bags].sum(axis=-2)
-    labels = np.full(total[..., 0].size, source)
-    return correctness(labels, total.reshape(-1, total.shape[-1])).reshape(total.shape[:-1])
+    from scipy.sparse import csr_array
+
+    # A sparse matrix adds the rows of a bag one after the other, without a copy of them.
+    each = bags.size // bags.shape[-1]
+    starts = np.arange(each + 1) * bags.shape[-1]
+    adding = csr_array((np.ones(bags.size), bags.ravel(), starts), shape=(each, len(log)))
+    hit = correctness(np.full(each, source), adding @ log)
+    return hit.reshape(bags.shape[:-1])
 
 
 def _score(value: float, low: float, high: float, trials: int, n: int, sources: int) -> Score:

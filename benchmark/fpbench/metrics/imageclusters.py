@@ -9,7 +9,7 @@ source are no independent evidence for a choice.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -121,6 +121,7 @@ def align_images(
     algorithm: str = "kmeans",
     seed: int = 0,
     permutations: int = PERMUTATIONS,
+    cluster: Callable[[Floats, int], Integers] | None = None,
 ) -> ImageAlignment:
     """Cluster images and compare with their source, or with a value of their source.
 
@@ -135,6 +136,9 @@ def align_images(
         algorithm: ``kmeans`` or ``ward``.
         seed: Seed of choice, k-means, permutations and interval.
         permutations: Number of permutations.
+        cluster: Instead of `cluster_images` with this algorithm and seed, from the rows of the
+            images used and a number of clusters to clusters, e.g. to reuse those of a question
+            with as many values.
 
     Raises:
         ValueError: If shapes do not fit or the algorithm is unknown.
@@ -160,7 +164,10 @@ def align_images(
     wanted = int(kinds.max()) + 1
     if wanted < 2:
         raise NotComputable("All sources have one value, so clusters can follow nothing.")
-    found = cluster_images(rows[chosen], wanted, algorithm, seed)
+    if cluster is None:
+        found = cluster_images(rows[chosen], wanted, algorithm, seed)
+    else:
+        found = cluster(rows[chosen], wanted)
     origin = y[chosen]
     truth = kinds[origin]
     nmi = float(metrics.normalized_mutual_info_score(truth, found))

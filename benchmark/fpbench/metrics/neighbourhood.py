@@ -39,9 +39,9 @@ class Distances:
         self._kept: list[tuple[int, Floats]] | None = None
 
     def chunks(self) -> Iterator[tuple[int, Floats]]:
-        """Rows of the matrix from a first one on, shape (at most 512, N); leave them as they are.
+        """The first row of each part of the matrix, and the part, shape (at most 512, N).
 
-        What is rounding is set to zero.
+        Parts must not be changed. What is rounding is set to zero.
         """
         if self._kept is None and len(self._rows) ** 2 * 8 <= _KEPT:
             self._kept = list(self._measured())
@@ -321,7 +321,7 @@ def _neighbours(distances: Distances, k: int) -> Iterator[_Neighbours]:
         own = y[images][row] == y[other]
 
         def count(pairs: NDArray[np.bool_], row: Integers = row, n: int = len(here)) -> Integers:
-            return np.bincount(row[pairs], minlength=n)
+            return np.asarray(np.bincount(row[pairs], minlength=n), np.int64)
 
         left = k - count(nearer)
         level = count(~nearer)

@@ -113,5 +113,7 @@ def correctness(labels: Integers, scores: Floats) -> Floats:
     [1.0, 0.5, 0.0]
     """
     best = scores == scores.max(axis=1, keepdims=True)
-    hit: Floats = best[np.arange(len(labels)), labels] / best.sum(axis=1)
+    hit: Floats = best[np.arange(len(labels)), labels].astype(np.float64)
+    if np.count_nonzero(best) > len(best):
+        hit /= best.sum(axis=1)
     return hit

@@ -211,7 +211,7 @@ def _interval(whole: Floats, parts: Floats, n: int, chance: float | None) -> Sco
         n: Images.
         chance: Chance level.
     """
-    from scipy.stats import t
+    from scipy.special import stdtrit  # scipy.stats takes a second to import
 
     value = float(whole.mean())
     halvings, groups = parts.shape
@@ -221,17 +221,24 @@ def _interval(whole: Floats, parts: Floats, n: int, chance: float | None) -> Sco
     jackknife = scale * (deviations.mean(axis=0) ** 2).sum()
     noise = scale * deviations.var(axis=0, ddof=1).sum() / halvings
     drawing = whole.var(ddof=1) / len(whole) / value**2
-    spread = np.sqrt(max(jackknife - noise, 0.0) + drawing) * t.ppf(0.975, groups - 1)
+    spread = np.sqrt(max(jackknife - noise, 0.0) + drawing) * stdtrit(groups - 1, 0.975)
     return Score(value, float(value * np.exp(-spread)), float(value * np.exp(spread)), n, chance)
 
 
 def _distances(mean_a: Floats, cov_a: Floats, mean_b: Floats, cov_b: Floats) -> Floats:
     """`inter` and `intra`, shape (..., 2), of halves with means of shape (K, ..., d)."""
     sources = len(mean_a)
+    distance = np.empty((sources, sources, *mean_a.shape[1:-1]))
+
+    def measure(i: int) -> None:
+        root = square_root(cov_a[i])
+        distance[i, i:] = frechet_pairs(mean_a[i], root, mean_b[i:], cov_b[i:])
+
+    each_in_threads(measure, range(sources))
     i, j = np.triu_indices(sources)
-    distance = frechet_pairs(mean_a[i], square_root(cov_a)[i], mean_b[j], cov_b[j])
     within = i == j
-    return np.stack([distance[~within].mean(axis=0), distance[within].mean(axis=0)], axis=-1)
+    inter, intra = distance[i[~within], j[~within]], distance[i[within], j[within]]
+    return np.stack([inter.mean(axis=0), intra.mean(axis=0)], axis=-1)
 
 
 def _moments(sample: Floats, order: Integers) -> tuple[Floats, Floats, Floats, Floats]:
@@ -255,13 +262,14 @@ def _leaving_out(
         total = np.zeros((sources, number + 1, d))
         square = np.zeros((sources, number + 1, d, d))
         for source in range(sources):
-            rows = sample[source, part[source]]
             member = groups[source, part[source]]
-            for group in range(number):
-                chosen = rows[member == group]
-                count[source, group + 1] = len(chosen)
-                total[source, group + 1] = chosen.sum(axis=0)
-                square[source, group + 1] = chosen.T @ chosen
+            # Rows of a group stay in their order, so that their sums are those of the group alone.
+            rows = sample[source, part[source][np.argsort(member, kind="stable")]]
+            sizes = np.bincount(member, minlength=number)
+            count[source, 1:] = sizes
+            for group, chosen in enumerate(np.split(rows, sizes.cumsum()[:-1]), start=1):
+                total[source, group] = chosen.sum(axis=0)
+                np.matmul(chosen.T, chosen, out=square[source, group])
         count = count.sum(axis=1, keepdims=True) - count
         total = total.sum(axis=1, keepdims=True) - total
         square = square.sum(axis=1, keepdims=True) - square

@@ -41,11 +41,7 @@ class Hierarchy:
         Raises:
             ValueError: If the number is not in 1…M.
         """
-        from scipy.cluster.hierarchy import fcluster
-
-        if not 1 <= clusters <= len(self.order):
-            raise ValueError(f"{len(self.order)} sources cannot make {clusters} clusters")
-        found = fcluster(self.linkage, clusters, criterion="maxclust")
+        found = _members(self.linkage, clusters)
         _, first = np.unique(found[self.order], return_index=True)
         rank = np.argsort(np.argsort(first))
         numbered: Integers = rank[found - found.min()].astype(np.int64)
@@ -121,14 +117,12 @@ def cluster_sources(distance: ArrayLike, method: str = "average") -> Hierarchy:
     >>> tree.cut(2).tolist(), tree.linkage[:, 2].round(2).tolist()
     ([1, 0, 1], [0.2, 0.85])
     """
-    from scipy.cluster.hierarchy import cophenet, leaves_list, linkage
+    from scipy.cluster.hierarchy import cophenet, leaves_list
     from scipy.spatial.distance import squareform
 
-    if method not in ("average", "complete", "single", "ward"):
-        raise ValueError(f"no linkage {method!r}; use average, complete, single or ward")
     matrix = np.asarray(distance, dtype=np.float64)
     flat = squareform(matrix)
-    tree = linkage(flat, method, optimal_ordering=True)
+    tree = _merged(flat, method, ordered=True)
     heights = cophenet(tree)
     cophenetic = None
     if len(flat) > 1 and np.ptp(flat) > 0 and np.ptp(heights) > 0:
@@ -169,6 +163,8 @@ def coclustering(
     >>> coclustering(rows, np.repeat([0, 1, 2], 5), 2).tolist()
     [[1.0, 1.0, 0.0], [1.0, 1.0, 0.0], [0.0, 0.0, 1.0]]
     """
+    from scipy.spatial.distance import squareform
+
     y = np.asarray(labels)
     rows = np.abs(np.asarray(correlations, dtype=np.float64))
     if rows.ndim != 2 or y.shape != (len(rows),):
@@ -180,10 +176,33 @@ def coclustering(
     together = np.zeros((sources, sources))
     rng = np.random.default_rng(seed)
     for weights in multiplicities(y, rng, repeats):
-        for column in weights.T.astype(np.float64):
-            rho = np.zeros((sources, sources))
-            np.add.at(rho, y, rows * column[:, None])
-            tree = cluster_sources(similarity_distance(rho / counts[:, None]), method)
-            cut = tree.cut(clusters)
+        rho = np.zeros((sources, weights.shape[1], sources))
+        for source, row, drawn in zip(y, rows, weights.astype(np.float64), strict=True):
+            rho[source] += drawn[:, None] * row
+        for drawn in np.moveaxis(rho / counts[:, None, None], 1, 0):
+            # Which sources share a cluster does not hang on the order of leaves.
+            tree = _merged(squareform(similarity_distance(drawn)), method, ordered=False)
+            cut = _members(tree, clusters)
             together += cut[:, None] == cut[None, :]
     return together / repeats
+
+
+def _merged(distance: Floats, method: str, ordered: bool) -> Floats:
+    """Merges of sources, shape (M − 1, 4), from distances as SciPy lists them."""
+    from scipy.cluster.hierarchy import linkage
+
+    if method not in ("average", "complete", "single", "ward"):
+        raise ValueError(f"no linkage {method!r}; use average, complete, single or ward")
+    tree: Floats = linkage(distance, method, optimal_ordering=ordered)
+    return tree
+
+
+def _members(tree: Floats, clusters: int) -> Integers:
+    """The cluster of each source in a tree cut into so many, shape (M,)."""
+    from scipy.cluster.hierarchy import fcluster
+
+    sources = len(tree) + 1
+    if not 1 <= clusters <= sources:
+        raise ValueError(f"{sources} sources cannot make {clusters} clusters")
+    found: Integers = fcluster(tree, clusters, criterion="maxclust").astype(np.int64)
+    return found

@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from fpbench.documents import Document
-from fpbench.metrics.imageclusters import align_images, main_axes
-from fpbench.metrics.score import NotComputable
+from fpbench.metrics.imageclusters import align_images, cluster_images, main_axes
+from fpbench.metrics.score import Floats, Integers, NotComputable
 from fpbench.metrics.statistics import holm
 
 SOURCE = "source"
@@ -67,9 +67,17 @@ def describe_image_clusters(
             ImageClusterEntry(attribute=name, algorithm=ALGORITHM, reason=str(problem))
             for name in questions
         ]
+    clusters: dict[tuple[int, ...], Integers] = {}
     for attribute, values in questions.items():
         known = [k for k in range(int(labels.max()) + 1) if values is None or values[k] is not None]
         chosen = np.isin(labels, known)
+
+        def cluster(rows: Floats, number: int, known: tuple[int, ...] = tuple(known)) -> Integers:
+            """The clusters of a question before this one, if it was of the same images."""
+            if (number, *known) not in clusters:
+                clusters[number, *known] = cluster_images(rows, number, ALGORITHM, seed)
+            return clusters[number, *known]
+
         try:
             if not known:
                 raise NotComputable("It is known of no generator.")
@@ -77,8 +85,8 @@ def describe_image_clusters(
                 axes[chosen],
                 np.searchsorted(known, labels[chosen]),
                 None if values is None else [str(values[k]) for k in known],
-                algorithm=ALGORITHM,
                 seed=seed,
+                cluster=cluster,
             )
             entry = ImageClusterEntry(attribute=attribute, algorithm=ALGORITHM, **asdict(found))
         except NotComputable as problem:
