@@ -10,19 +10,23 @@ from contextvars import ContextVar
 from functools import lru_cache
 from typing import Any
 
-
-@lru_cache(maxsize=1)
-def _all_blas() -> Any:
-    from threadpoolctl import ThreadpoolController  # type: ignore[import-untyped]
-
-    return ThreadpoolController().select(user_api="blas")
+_VARIABLES = (
+    "OMP_NUM_THREADS",
+    "OPENBLAS_NUM_THREADS",
+    "MKL_NUM_THREADS",
+    "NUMEXPR_NUM_THREADS",
+    "VECLIB_MAXIMUM_THREADS",
+)
 
 
 @lru_cache(maxsize=1)
 def _blas() -> Any:
     """NumPy's BLAS alone, where it has one of its own: setting another's threads wakes them."""
-    own = [blas.filepath for blas in _all_blas().lib_controllers if "numpy" in blas.filepath]
-    return _all_blas().select(filepath=own) if own else _all_blas()
+    from threadpoolctl import ThreadpoolController  # type: ignore[import-untyped]
+
+    every = ThreadpoolController().select(user_api="blas")
+    own = [blas.filepath for blas in every.lib_controllers if "numpy" in blas.filepath]
+    return every.select(filepath=own) if own else every
 
 
 _threads_here: ContextVar[int | None] = ContextVar("_threads_here", default=None)
@@ -56,15 +60,39 @@ def one_blas_thread() -> Iterator[None]:
         _threads_here.reset(token)
 
 
+def thread_variables(count: int) -> dict[str, str]:
+    """Environment variables that libraries read, when they are loaded, for their threads."""
+    return dict.fromkeys(_VARIABLES, str(count))
+
+
+@contextmanager
+def thread_environment(count: int) -> Iterator[None]:
+    """What is loaded inside the block, or started as a process, has `count` threads."""
+    before = {name: os.environ.get(name) for name in _VARIABLES}
+    os.environ.update(thread_variables(count))
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value
+
+
 @contextmanager
 def limited_threads(count: int) -> Iterator[None]:
-    """Torch and BLAS on `count` threads inside the block."""
+    """Torch, BLAS and OpenMP on `count` threads inside the block.
+
+    A library that is first loaded inside the block keeps to `count` threads after it.
+    """
     import torch
+    from threadpoolctl import threadpool_limits
 
     before = torch.get_num_threads()
     torch.set_num_threads(count)
     try:
-        with _all_blas().limit(limits=count):
+        with threadpool_limits(limits=count), thread_environment(count):
             yield
     finally:
         torch.set_num_threads(before)
