@@ -27,7 +27,7 @@ def sessions() -> set[Path]:
 
 @needs_ray
 def test_a_worker_killed_in_the_middle_is_one_jobs_failure(
-    toys: Any, heard: Any, tmp_path: Path
+    toys: Any, heard: Any, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     before = sessions()
     toys.tell("k", "wait")
@@ -50,12 +50,13 @@ def test_a_worker_killed_in_the_middle_is_one_jobs_failure(
         assert first[label].environment.threads == 2
         assert first[label].environment.executor == "ray"
     ran = toys.ran()[1:]
-    assert len({pid for _, pid, _ in ran}) == 2
+    assert len({pid for _, pid, _ in ran}) <= 3  # two, and one in place of the dead
     assert sorted(heard.told) == sorted(
         (w, label) for w in ("started", "ended") for label in labels
     )
     assert not any(toys.alive(pid) for _, pid, _ in ran)
     assert sessions() == before
+    assert capfd.readouterr().out == ""
     toys.forget("k")
     (toys.folder / "ran.txt").unlink()
     second = toys.run("ray", labels, tmp_path / "out", workers=2, threads=2)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import socket
 import tempfile
 from collections import deque
 from collections.abc import Iterator, Sequence
@@ -18,9 +19,13 @@ from fpbench.runs.executors.elsewhere import Lost, Outcome, attempt, concluded, 
 from fpbench.runs.job import Job
 from fpbench.runs.options import JobOptions
 from fpbench.runs.store import Store
+from fpbench.runs.streams import stdout_of_this_thread
 
 _SMALLEST_STORE = 80 << 20
 """Bytes of Ray's object store, of which records need next to nothing; Ray takes no less."""
+
+_PATIENCE = 10.0
+"""Seconds that a cluster may take to answer."""
 
 
 class Ray(Executor):
@@ -65,7 +70,8 @@ class Ray(Executor):
         task = ray.remote(run_task).options(
             num_cpus=threads, num_gpus=self._gpus(options), max_retries=0
         )
-        with ExitStack() as stack:
+        # Threads of Ray print there what becomes of workers.
+        with stdout_of_this_thread(), ExitStack() as stack:
             self._connect(stack, threads)
             workers = self._workers or int(ray.cluster_resources().get("CPU", 1)) // threads
 
@@ -106,9 +112,9 @@ class Ray(Executor):
         address = self._address or "local"
         stack.callback(self._ray.shutdown)
         try:
-            # Standard output belongs to the plan, which may be printing a document there.
+            _knock(address)
             self._ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR, **own)
-        except (ConnectionError, RuntimeError, ValueError, TimeoutError) as error:
+        except (OSError, RuntimeError, ValueError) as error:
             reason = str(error).strip().splitlines()[0]
             raise BadInput(f"There is no Ray cluster at {address}: {reason}") from error
 
@@ -129,6 +135,18 @@ class Ray(Executor):
             # The first sentence says what happened; Ray goes on with advice to its developers.
             return Lost(f"Ray lost the job's worker: {str(error).strip().splitlines()[0]}")
         return outcome
+
+
+def _knock(address: str) -> None:
+    """See whether anybody answers at an address; Ray itself would try for many minutes.
+
+    Raises:
+        OSError: If nobody does.
+        ValueError: If the port is no number.
+    """
+    host, colon, port = address.rpartition("/")[2].rpartition(":")
+    if colon:
+        socket.create_connection((host, int(port)), timeout=_PATIENCE).close()
 
 
 def run_task(job: Job, root: Path, options: JobOptions) -> Outcome:
