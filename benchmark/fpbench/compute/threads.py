@@ -11,12 +11,13 @@ from contextvars import ContextVar
 from functools import lru_cache
 from typing import Any
 
-
-@lru_cache(maxsize=1)
-def _all_blas() -> Any:
-    from threadpoolctl import ThreadpoolController  # type: ignore[import-untyped]
-
-    return ThreadpoolController().select(user_api="blas")
+_VARIABLES = (
+    "OMP_NUM_THREADS",
+    "OPENBLAS_NUM_THREADS",
+    "MKL_NUM_THREADS",
+    "NUMEXPR_NUM_THREADS",
+    "VECLIB_MAXIMUM_THREADS",
+)
 
 
 @lru_cache(maxsize=2)
@@ -26,7 +27,7 @@ def _blas(with_scipy: bool = False) -> Any:
     Args:
         with_scipy: Whether SciPy's is there too.
     """
-    from threadpoolctl import ThreadpoolController
+    from threadpoolctl import ThreadpoolController  # type: ignore[import-untyped]
 
     packages = ["numpy"]
     if with_scipy:
@@ -85,15 +86,39 @@ def one_blas_thread(*, scipy: bool = False) -> Iterator[None]:
             _threads_here.reset(token)
 
 
+def thread_variables(count: int) -> dict[str, str]:
+    """Environment variables that libraries read, when they are loaded, for their threads."""
+    return dict.fromkeys(_VARIABLES, str(count))
+
+
+@contextmanager
+def thread_environment(count: int) -> Iterator[None]:
+    """What is loaded inside the block, or started as a process, has `count` threads."""
+    before = {name: os.environ.get(name) for name in _VARIABLES}
+    os.environ.update(thread_variables(count))
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value
+
+
 @contextmanager
 def limited_threads(count: int) -> Iterator[None]:
-    """Torch and BLAS on `count` threads inside the block."""
+    """Torch, BLAS and OpenMP on `count` threads inside the block.
+
+    A library that is first loaded inside the block keeps to `count` threads after it.
+    """
     import torch
+    from threadpoolctl import threadpool_limits
 
     before = torch.get_num_threads()
     torch.set_num_threads(count)
     try:
-        with _all_blas().limit(limits=count):
+        with threadpool_limits(limits=count), thread_environment(count):
             yield
     finally:
         torch.set_num_threads(before)

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import os
 import sys
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any, TextIO, cast
 
 
 @contextmanager
@@ -32,3 +34,29 @@ def stdout_to_stderr() -> Iterator[None]:
             os.dup2(kept, 1)
             os.close(kept)
         sys.stdout = before
+
+
+@contextmanager
+def stdout_of_this_thread() -> Iterator[None]:
+    """Keep Python's stdout to this thread inside the block; what others print goes to stderr."""
+    before = sys.stdout
+    sys.stdout = cast(TextIO, _OfOneThread(before))
+    try:
+        yield
+    finally:
+        sys.stdout = before
+
+
+class _OfOneThread:
+    """A stream that the thread which makes it writes to."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+        self._owner = threading.get_ident()
+
+    def write(self, text: str) -> int:
+        mine = threading.get_ident() == self._owner
+        return (self._stream if mine else sys.stderr).write(text)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import ClassVar
 
-from fpbench.errors import BadInput
+from fpbench.errors import BadInput, suggest
 from fpbench.runs.job import Job
 from fpbench.runs.options import JobOptions
 from fpbench.runs.record import Record
@@ -56,12 +56,19 @@ class Executor(ABC):
         options: What it may use.
 
     Raises:
-        BadInput: If its engine or an extra is not installed, with the command that installs it.
+        BadInput: If its engine or an extra is not installed, with the command that installs it,
+            or a setting of the engine is unknown.
     """
 
     name: ClassVar[str]
+    settings: ClassVar[Collection[str] | None] = ()
+    """Settings that its engine takes, or None where the engine itself says what it does not."""
 
     def __init__(self, options: ExecutorOptions) -> None:
+        for key in options.engine:
+            if self.settings is not None and key not in self.settings:
+                known = suggest(key, self.settings)
+                raise BadInput(f"The executor {self.name!r} has no setting {key!r}. {known}")
         self.options = options
 
     @abstractmethod

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from functools import partial
 
 from fpbench.errors import BadInput
-from fpbench.runs.executors.base import Executor, Report, Result
+from fpbench.runs.executors.base import Executor, ExecutorOptions, Report, Result
 from fpbench.runs.job import Job
 from fpbench.runs.options import JobOptions
 from fpbench.runs.store import Store
@@ -17,6 +17,14 @@ class Local(Executor):
     """Runs jobs here, one after another; datasets and shared values stay in memory between them."""
 
     name = "local"
+
+    def __init__(self, options: ExecutorOptions) -> None:
+        super().__init__(options)
+        if (options.workers or 1) > 1:
+            raise BadInput(
+                f"The executor 'local' runs one job at a time, not {options.workers}; "
+                "use --executor processes."
+            )
 
     def submit(
         self, jobs: Sequence[Job], store: Store, options: JobOptions, report: Report
