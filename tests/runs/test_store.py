@@ -1,5 +1,6 @@
 import json
 import shutil
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -157,3 +158,17 @@ def test_a_folder_that_cannot_be_written_is_named(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(BadInput, match=r"Cannot write.*file.*--out"):
         Store(tmp_path / "file").open()
+
+
+def test_a_job_on_sources_described_otherwise_is_not_done(tmp_path: Path) -> None:
+    """Design choices and FDR's n and d are not in the key, but results depend on them."""
+    store = Store(tmp_path)
+    described, otherwise = replace(SIDE, digest="a" * 64), replace(SIDE, digest="b" * 64)
+    job, other = (replace(JOB, train=side, test=side) for side in (described, otherwise))
+    assert job.key == other.key == JOB.key
+    write(store, make_record().model_copy(update={"job": job}))
+    assert store.find(job) is not None
+    assert store.find(other) is None
+    # A record of before digests were noted stands.
+    write(store, make_record())
+    assert store.find(other) is not None

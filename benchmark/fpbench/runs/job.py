@@ -37,6 +37,10 @@ class Side:
         content_hash: SHA-256 over its decoded pixels and labels.
         sources: Names of the generators used, sorted; empty for all. Real is always used.
         location: What it is loaded by, where that is not its name.
+        digest: SHA-256 of what results depend on beside the images: the sources as described, and
+            n and d of FDR (see `fpbench.datasets.dataset.description_digest`). It is no part of
+            the job's key; a finished job of another digest counts as not run. Empty in records
+            of before it was noted whose dataset is not known here.
     """
 
     name: str
@@ -44,6 +48,7 @@ class Side:
     content_hash: str
     sources: tuple[str, ...] = ()
     location: str = ""
+    digest: str = ""
 
     __pydantic_config__: ClassVar[dict[str, str]] = _STRICT
 

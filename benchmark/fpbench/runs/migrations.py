@@ -66,6 +66,23 @@ def _take(content: dict[str, Any], what: str, names: tuple[str, ...]) -> dict[st
     return {name: content[name] for name in names if name in content}
 
 
+_DIGESTS = {
+    "5333d73759c286ce9ada2fcbe26c4d5545a418233fbda357e92c499151db8023": (
+        "4c5d6f07592c13666021e55474cd6360463fdea3cb92b4656419050dc9a3da3e"
+    ),
+    "0d0514c0e025db8394d25d44da83a85f954d94b2336eeaba03dd99070ef3dcb4": (
+        "e1bbea7b095ad138d6a7e8d94b52e088a00e4a9a3671616fcf9bf32f556fe403"
+    ),
+}
+"""Content hash of gm-mini and gm-cifar10 to how they were described when version 1 was written."""
+
+
+def _digest(dataset: dict[str, Any]) -> dict[str, str]:
+    """The digest of a dataset that version 1 did not note, where it is known."""
+    found = _DIGESTS.get(dataset["content_hash"])
+    return {} if found is None else {"digest": found}
+
+
 _TOP = ("key", "status", "reason", "created", "scores", "cost", "environment", "artifacts")
 
 
@@ -102,7 +119,7 @@ def _closed_to_2(content: dict[str, Any]) -> dict[str, Any]:
     identity = ("name", "revision", "content_hash")
     dataset = _take(content["dataset"], "dataset", (*identity, *images))
     protocol = _take(content["protocol"], "protocol", _PROTOCOL)
-    side = {name: dataset[name] for name in identity}
+    side = {name: dataset[name] for name in identity} | _digest(dataset)
     asked = ("budget", "seed", "fold", "folds", "control", "scoring")
     judged = ("unit", "classifier", "embedding_dimension", "fdr_samples", "fdr_dimensions")
     limits = {name: protocol[name] for name in _LIMITS if name in protocol}
@@ -134,6 +151,7 @@ def _transfer_to_2(content: dict[str, Any]) -> dict[str, Any]:
     for name, split in (("train", "train"), ("test", "test")):
         side = _take(content[name], name, (*identity, "chosen", "image_size", "sources"))
         sides[name] = {key: side[key] for key in identity} | {"sources": side["chosen"]}
+        sides[name] |= _digest(side)
         images[name] = {
             "image_size": side["image_size"],
             "sources": [

@@ -213,4 +213,11 @@ def one_side(reference: str, identity: DatasetIdentity, sources: Sequence[str] =
     """
     location = "" if reference == identity.name else reference
     chosen = tuple(sorted(set(sources)))
-    return Side(identity.name, identity.revision, identity.content_hash, chosen, location)
+    return Side(
+        identity.name,
+        identity.revision,
+        identity.content_hash,
+        chosen,
+        location,
+        identity.digest,
+    )

@@ -57,11 +57,6 @@ class SideEntry(Document):
     shortcut: float | None = Field(
         default=None, description="Balanced accuracy of the shortcut probe, where audited."
     )
-    digest: str | None = Field(
-        default=None,
-        description="SHA-256 of what results depend on besides the images: sources as described, "
-        "n and d of FDR. Null in records of before it was noted.",
-    )
     commit: str | None = Field(default=None, description="Hub commit it was fetched from, or null.")
 
     @property

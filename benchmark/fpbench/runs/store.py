@@ -34,8 +34,8 @@ class Store:
     def find(self, job: Job, families: Iterable[str] = ()) -> Record | None:
         """The record of a finished job, or None if it has to be run (again).
 
-        A failed job, one whose record cannot be read, and one in which a family of scores asked
-        for was left out count as not run.
+        A failed job, one whose record cannot be read, one of a dataset that was described
+        otherwise, and one in which a family of scores asked for was left out count as not run.
 
         Args:
             job: The job.
@@ -44,6 +44,9 @@ class Store:
         record = self.read(job)
         if record is None or record.status != "done":
             return None
+        for then, now in ((record.job.train, job.train), (record.job.test, job.test)):
+            if then.digest and now.digest and then.digest != now.digest:
+                return None
         computed = record.setup.families
         if computed is not None and not set(families) <= set(computed):
             return None

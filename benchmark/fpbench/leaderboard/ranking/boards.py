@@ -132,9 +132,19 @@ def _board(
 ) -> Board:
     ordered = sorted(entries, key=lambda e: (e.record.created, e.record.key))
     newest = ordered[-1].record
-    shown = [e for e in entries if e.record.job.test.content_hash == newest.job.test.content_hash]
-    past = [e for e in entries if e.record.job.test.content_hash != newest.job.test.content_hash]
-    older = grouped(past, lambda e: e.record.job.test.revision)
+    same = _same_dataset(entries, newest)
+    shown = [e for e, is_same in zip(entries, same, strict=True) if is_same]
+    past = [e for e, is_same in zip(entries, same, strict=True) if not is_same]
+    older = grouped(past, _revision)
+    for entry in past:
+        if entry.record.job.test.content_hash == newest.job.test.content_hash:
+            problems.append(
+                Problem(
+                    entry.link,
+                    "is of the board's images with other descriptions of sources or another FDR "
+                    "than its newest record, so it is not shown; run it again.",
+                )
+            )
     runs = [e for e in shown if e.record.job.control == "none"]
     done = [e for e in runs if e.record.status == "done"]
     sections = []
@@ -152,6 +162,20 @@ def _board(
         controls=_controls(shown, problems),
         older=tuple((revision, len(older[revision])) for revision in sorted(older)),
     )
+
+
+def _same_dataset(entries: Sequence[Entry], newest: Record) -> list[bool]:
+    """Whether records are of the newest one's images, described as it describes them."""
+    sides = (entry.record.job.test for entry in entries)
+    now = newest.job.test
+    return [(side.content_hash, side.digest) == (now.content_hash, now.digest) for side in sides]
+
+
+def _revision(entry: Entry) -> str:
+    """What a board calls the dataset of a record that it no longer shows."""
+    side = entry.record.job.test
+    described = f", described as {side.digest[:8]}" if side.digest else ""
+    return f"{side.revision}{described}"
 
 
 def _controls(shown: Iterable[Entry], problems: list[Problem]) -> tuple[Control, ...]:
@@ -207,6 +231,7 @@ def _section(
     problems: list[Problem],
 ) -> Section:
     budget, folds, scoring = kind
+    entries = _same_setup(_newest_runs(entries), problems)
     made = (
         make_row(members, problems, _deterministic(members[0], cards))
         for members in grouped(entries, configuration).values()
@@ -215,6 +240,33 @@ def _section(
     rows.sort(key=_position)
     rows, pairs, paired = _ranked(rows)
     return Section(budget, folds, scoring, tuple(rows), pairs, paired)
+
+
+def _newest_runs(entries: Sequence[Entry]) -> list[Entry]:
+    """Of each configuration, seed and fold the record made last: one run counts once."""
+    runs = grouped(entries, lambda e: (configuration(e), e.record.job.seed, e.record.job.fold))
+    return [max(same, key=lambda e: (e.record.created, e.link)) for same in runs.values()]
+
+
+def _same_setup(entries: Sequence[Entry], problems: list[Problem]) -> list[Entry]:
+    """The records whose FDR has the n and d of the newest one; others do not compare with it."""
+    setups = [(e.record.setup.fdr_samples, e.record.setup.fdr_dimensions) for e in entries]
+    newest = max(range(len(entries)), key=lambda i: (entries[i].record.created, entries[i].link))
+    kept = []
+    for entry, setup in zip(entries, setups, strict=True):
+        if setup == setups[newest]:
+            kept.append(entry)
+            continue
+        problems.append(
+            Problem(
+                entry.link,
+                "was scored with n = {}, d = {} of FDR, the newest record of its section with "
+                "n = {}, d = {}; run it again on the dataset as it is now described.".format(
+                    *setup, *setups[newest]
+                ),
+            )
+        )
+    return kept
 
 
 def _deterministic(entry: Entry, cards: Mapping[str, PublishedCard]) -> bool:

@@ -257,4 +257,5 @@ def describe_side(
             for k, source in enumerate(sources)
         ],
         shortcut=dataset.shortcut,
+        commit=dataset.identity.commit,
     )
