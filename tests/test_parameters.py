@@ -176,6 +176,16 @@ def test_an_instance_made_in_python_is_checked_but_not_converted() -> None:
         Plain(cuont=3)  # type: ignore[call-arg]
 
 
+def test_a_method_without_parameters_takes_none() -> None:
+    class Fixed(Method):
+        card = Plain.card
+        fit, embed = Plain.fit, Plain.embed  # type: ignore[assignment]
+
+    assert Fixed().arguments == {} == Fixed.parameters()
+    with pytest.raises(TypeError, match="Fixed takes no parameters"):
+        Fixed(count=3)
+
+
 def test_files_are_known() -> None:
     assert Plain.file_parameters() == ("weights", "folder")
 

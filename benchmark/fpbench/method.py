@@ -172,6 +172,8 @@ class Method(ABC):
         Raises:
             BadInput: If one is of another type or out of range.
         """
+        if cls.__init__ is object.__init__ and (args or params):
+            raise TypeError(f"{cls.__name__} takes no parameters")  # object.__init__ would not
         known = cls.declared_parameters()
         given = {name: known[name].check(value) for name, value in params.items() if name in known}
         made = super().__new__(cls)

@@ -22,7 +22,7 @@ def main(name: str, count: int) -> None:
 
     SHARED.limit(0)  # what is shared between jobs is bounded by itself
     cls, variant = registry.resolve_method(name)
-    method = cls(**cls.card.variants[variant].params)
+    method = cls.make(variant)
     train = images(200)
     method.fit(train, reference=images(200), validation=train, context=FitContext(budget="smoke"))
     test = images(count).unlabelled()

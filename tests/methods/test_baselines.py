@@ -44,7 +44,7 @@ NETWORKS: dict[str, dict[str, Any]] = {
 
 def method_of(name: str, params: dict[str, Any]) -> Method:
     cls, variant = registry.resolve_method(name)
-    return cls(**{**cls.card.variants[variant].params, **params})
+    return cls.make(variant, params)
 
 
 def planted(per_source: int, seed: int, strength: float = 10.0, size: int = 32) -> ImageSet:

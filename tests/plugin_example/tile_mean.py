@@ -1,9 +1,10 @@
 """The method tile-mean."""
 
 import json
+from typing import Annotated
 
 import numpy as np
-from fpbench.method import Method, MethodCard, Variant
+from fpbench.method import Method, MethodCard, Range, Variant
 from safetensors.numpy import load_file, save_file
 
 
@@ -33,9 +34,7 @@ class TileMean(Method):
         faithful=("No paper's method: the folded residual that many papers begin from.",),
     )
 
-    def __init__(self, *, period=8):
-        if period < 1:
-            raise ValueError(f"period={period}: a tile has at least one pixel")
+    def __init__(self, *, period: Annotated[int, Range(1, 64)] = 8):
         self.period = period
         self._means = None
         self._sharpness = 1.0

@@ -56,7 +56,7 @@ YU_CARD = MethodCard(
         "is resized unless resize is set. The paper uses 128×128.",
         "Budgets smoke and small have widths of 64 and 128 (visnet 32 and 64) instead of 1024, and "
         "show the training images 3 and 50 times (visnet 2 and 14): far below 1 % of the paper's "
-        "training. Their rate is 4e-3, in small falling along a cosine (visnet 1e-2): a short "
+        "training. Their rate is 4e-3, in small falling along a cosine (visnet 0.01): a short "
         "training of a narrow network needs larger steps.",
         "The weights kept are those with the lowest validation cross-entropy; the paper trains to "
         "the end.",
