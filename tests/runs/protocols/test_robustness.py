@@ -1,5 +1,6 @@
 """Robustness jobs: what is shown, what is scored and stored, and planted truth under JPEG."""
 
+import itertools
 from pathlib import Path
 from typing import Any
 
@@ -313,7 +314,7 @@ def test_curves_are_drawn_and_the_terminal_gets_every_strength(
 def test_a_planted_fingerprint_falls_with_the_strength_of_jpeg(tmp_path: Path) -> None:
     record = run(tmp_path, "prnu", "gm-synthetic")
     scores = [record.scores[f"robust_jpeg_{q}"] for q in (95, 85, 75, 60, 40)]
-    for weak, strong in zip(scores, scores[1:], strict=False):
+    for weak, strong in itertools.pairwise(scores):
         assert weak.value is not None and strong.value is not None
         assert weak.ci_low is not None and strong.ci_low is not None
         noise = np.hypot(weak.value - weak.ci_low, strong.value - strong.ci_low)
