@@ -415,12 +415,13 @@ def test_what_is_pulled_replaces_nothing_and_leaves_no_half(
 from fpbench.datasets.publish import pull
 print(pull(sys.argv[1], Path(sys.argv[2])))
 """
-    mine = tmp_path / "mine"
-    mine.mkdir()
-    (mine / "README.md").write_text("mine")
-    told = client.run(code, REPOSITORY, str(mine))
-    assert told.startswith("BadInput:") and "README.md was not made by fpbench" in told
-    assert [path.name for path in mine.iterdir()] == ["README.md"]
+    for name in ("README.md", ".gitattributes"):
+        mine = tmp_path / f"mine-{name}"
+        mine.mkdir()
+        (mine / name).write_text("mine")
+        told = client.run(code, REPOSITORY, str(mine))
+        assert told.startswith("BadInput:") and f"{name} was not made by fpbench" in told
+        assert [path.read_text() for path in mine.iterdir()] == ["mine"]
     failing = """
 import errno, shutil
 from fpbench.datasets import publish

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -229,7 +229,8 @@ def pull(reference: str, out: Path | None = None, *, offline: bool = False) -> t
     manifest = read_manifest(found.folder)
     target = None if out is None else expanded(out)
     if target is not None:
-        _refuse_others(target, manifest)
+        # Before all is fetched, which may be much.
+        _refuse_others(target, manifest, (README, RECIPE, SOURCES, *manifest.files))
     folder = hub.fetch(found, offline=offline)
     for name in _published(manifest):
         path = folder / name
@@ -240,14 +241,15 @@ def pull(reference: str, out: Path | None = None, *, offline: bool = False) -> t
             )
     if target is None:
         return found.commit, folder
-    _copy(folder, target)
+    paths = [path.relative_to(folder) for path in folder.rglob("*") if path.is_file()]
+    _refuse_others(target, manifest, [path.as_posix() for path in paths])
+    _copy(folder, paths, target)
     return found.commit, target
 
 
-def _refuse_others(out: Path, manifest: Manifest) -> None:
+def _refuse_others(out: Path, manifest: Manifest, written: Sequence[str]) -> None:
     """Refuse a folder that holds anything that the copy would replace."""
     folders = [f"data/{split}" for split in SPLITS]
-    written = (README, RECIPE, SOURCES, MANIFEST, *manifest.files)
     check_room(out, manifest.name, written, folders, own=False)
     if (out / MANIFEST).is_file():
         held = read_manifest(out)
@@ -257,9 +259,8 @@ def _refuse_others(out: Path, manifest: Manifest) -> None:
             )
 
 
-def _copy(folder: Path, out: Path) -> None:
+def _copy(folder: Path, paths: Sequence[Path], out: Path) -> None:
     """Copy a snapshot, the manifest last; of a copy that fails nothing stays."""
-    paths = [path.relative_to(folder) for path in folder.rglob("*") if path.is_file()]
     written: list[Path] = []
     with _undone(out, written):
         for path in sorted(paths, key=lambda path: (path.name == MANIFEST, path)):
