@@ -23,10 +23,11 @@ _FINE = 0.5
 # ... and its pixels differ by no more levels than this (root mean square): two edges of the same
 # direction are no copies of each other.
 _DIFFERENCE = 10.0
-# Fine detail alone makes a near duplicate of other brightness, contrast or colour, where edges,
-# cut off, cannot make it alike, and layout is alike without regard to colour: a generator's images
-# of one colour all share its own pattern.
+# A copy of other brightness, contrast or colour differs by more. It shares its layout, compared
+# without each channel's mean, as images of one colour are alike by that colour alone ...
 _LAYOUT = 0.95
+# ... and its fine detail, compared with all cut off that is beyond four times its median size, as
+# one strong edge in common would be enough otherwise.
 _CLIPPED = 0.65
 _CUT = 4.0
 # Thumbnails of less contrast (root mean square, levels of 255) all look alike.
