@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
-from fpbench.datasets.load import identify
 from fpbench.leaderboard.verify import verify
 from sklearn.metrics import balanced_accuracy_score, roc_auc_score
 
+from fpbench.datasets.resolve import resolve
 from fpbench.errors import BadInput
 from fpbench.images import Source
 from fpbench.runs.evidence import EVIDENCE
@@ -28,7 +28,7 @@ QUICK = JobOptions(device="cpu", figures=False)
 
 
 def plan(method: str, dataset: str, unknown: Any = "rotate", **more: Any) -> list[Job]:
-    side = one_side(dataset, identify(dataset))
+    side = one_side(dataset, resolve(dataset).identity)
     return make_plan(
         [method], [(side, side)], protocol="open-set", settings={"unknown": unknown}, **more
     )
@@ -238,7 +238,7 @@ def test_nonsense_is_refused_when_planning(
 
 
 def test_what_the_protocol_does_not_know_is_refused(methods: dict[str, Any], dataset: str) -> None:
-    side = one_side(dataset, identify(dataset))
+    side = one_side(dataset, resolve(dataset).identity)
     with pytest.raises(BadInput, match=r"'closed-set' has no setting 'unknown'"):
         make_plan(["tiles"], [(side, side)], settings={"unknown": "rotate"})
     with pytest.raises(BadInput, match="knows no limit 'bag sizes'"):

@@ -7,12 +7,12 @@ from typing import Any
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
-from fpbench.datasets.load import identify, load
 from fpbench.leaderboard.verify import verify
 from sklearn.metrics import balanced_accuracy_score, roc_auc_score
 from tests.runs.protocols import conftest  # type: ignore[import-not-found]
 
 from fpbench.compute.perturbations import PERTURBATIONS, TABLE, Strength
+from fpbench.datasets.resolve import resolve
 from fpbench.errors import BadInput
 from fpbench.images import ImageSet, Source
 from fpbench.runs.evidence import read_evidence
@@ -40,7 +40,7 @@ QUICK = JobOptions(device="cpu", figures=False)
 
 
 def plan(method: str, dataset: str, protocol: str = "robustness", **more: Any) -> Job:
-    side = one_side(dataset, identify(dataset))
+    side = one_side(dataset, resolve(dataset).identity)
     (job,) = make_plan([method], [(side, side)], protocol=protocol, **more)
     return job
 
@@ -65,7 +65,7 @@ def test_the_method_is_fitted_once_and_shown_the_test_images_at_every_strength(
     methods: dict[str, Any], dataset: str, tmp_path: Path
 ) -> None:
     record = run(tmp_path, "tiles", dataset)
-    images = load(dataset)
+    images = resolve(dataset).load()
     train, validation, reference = methods["tiles"].trained
     assert rows(train.pixels) == rows(images.train.pixels)
     assert rows(validation.pixels) == rows(images.validation.pixels)
@@ -93,7 +93,7 @@ def test_scores_are_means_of_what_scikit_learn_finds_in_the_evidence(
     stored = evidence.arrays
     proba = unpack(stored[PERTURBED], stored[RANGES], 7, len(labels.labels))
     made = labels.labels != 0
-    images, fitted = load(dataset).test, methods["tiles"].fitted
+    images, fitted = resolve(dataset).load().test, methods["tiles"].fitted
     given = [fitted.predict_proba(ImageSet(strength.apply(images.pixels))) for strength in TABLE]
     accuracy, area = [], []
     for index, p in enumerate(proba):
@@ -242,7 +242,7 @@ def test_a_method_without_probabilities_goes_by_the_probe(
 def test_augmentation_perturbs_what_is_trained_on_and_is_another_job(
     methods: dict[str, Any], dataset: str, tmp_path: Path
 ) -> None:
-    images = load(dataset)
+    images = resolve(dataset).load()
     clean = plan("tiles", dataset)
     job = plan("tiles", dataset, limits=Limits(augment=True))
     assert job.key != clean.key and "augmented" in job.title and "augmented" not in clean.title
@@ -326,7 +326,7 @@ def test_a_planted_fingerprint_falls_with_the_strength_of_jpeg(tmp_path: Path) -
 
 
 def test_the_order_of_images_changes_no_perturbed_pixel(dataset: str) -> None:
-    images = load(dataset).test
+    images = resolve(dataset).load().test
     order = np.random.default_rng(0).permutation(len(images))
     turned = ImageSet(images.pixels[order])
     for strength in TABLE:
