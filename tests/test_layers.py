@@ -20,11 +20,11 @@ LAYERS = (
     {"scores"},
     {"metrics", "compute"},
     {"method", "images"},
-    {"errors", "files", "documents", "distribution", "parameters"},
+    {"errors", "files", "documents", "distribution", "hub", "parameters"},
 )
 """Rooms of fpbench from top to bottom; a room imports its own layer and those below."""
 
-ALLOWED_TO_METHODS = {"method", "images", "errors", "distribution", "compute"}
+ALLOWED_TO_METHODS = {"method", "images", "errors", "distribution", "hub", "compute"}
 HEAVY = ("torch", "timm", "datasets", "sklearn", "scipy", "faiss", "matplotlib", "pandas")
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import unicodedata
 from collections.abc import Iterable
 
 
@@ -26,3 +27,19 @@ def suggest(name: str, known: Iterable[str]) -> str:
     if near:
         return f"Did you mean {' or '.join(near)}?"
     return f"Known names: {', '.join(names) or 'none'}."
+
+
+def visible(text: str) -> str:
+    r"""A text without characters that steer a terminal or turn the direction of a line.
+
+    Line feeds and tabs stay. Names of sources, folders and plugins are other people's.
+
+    >>> visible("a\u202eb\x1b[31m")
+    'a\ufffdb\ufffd[31m'
+    """
+    return "".join(
+        "\N{REPLACEMENT CHARACTER}"
+        if c not in "\n\t" and unicodedata.category(c) in ("Cc", "Cf", "Cs", "Co")
+        else c
+        for c in text
+    )

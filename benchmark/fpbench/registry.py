@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import importlib
 import os
 import sys
@@ -14,6 +15,7 @@ from typing import Any
 from fpbench.errors import BadInput, suggest
 from fpbench.method import Method, MethodCard
 
+_CONTRACT = {"builtins", "abc", "typing", Method.__module__}
 METHOD_GROUP = "fpbench.methods"
 CARDS_VARIABLE = "FPBENCH_CARDS"
 
@@ -97,6 +99,25 @@ def _checked_class(loaded: object, what: str) -> type[Method]:
     if not isinstance(getattr(loaded, "card", None), MethodCard):
         raise BadInput(f"{what} has no MethodCard as `card`.")
     return loaded
+
+
+def code_hash(cls: type[Method]) -> str | None:
+    """SHA-256 of the source text of a method's modules, or None where there is none.
+
+    It is of the modules of the class and of its bases, without those of the contract, so that a
+    changed method can be told from another one of the same version.
+    """
+    names = {base.__module__ for base in cls.__mro__} - _CONTRACT
+    content = hashlib.sha256()
+    for name in sorted(names):
+        file = getattr(sys.modules.get(name), "__file__", None)
+        if file is None:
+            return None
+        try:
+            content.update(Path(file).read_bytes())
+        except OSError:
+            return None
+    return content.hexdigest()
 
 
 def method_at(import_path: str) -> type[Method]:

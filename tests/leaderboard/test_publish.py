@@ -130,7 +130,7 @@ def test_a_space_needs_a_token_that_may_write(
 def test_errors_of_the_network_are_sentences() -> None:
     from huggingface_hub.utils import get_session
 
-    from fpbench.leaderboard.hub.errors import hub_errors
+    from fpbench.hub import hub_errors
 
     with (
         pytest.raises(BadInput, match="cannot be reached for the Space me/boards"),

@@ -6,41 +6,18 @@ import json
 import os
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
 
 import click
 
-from fpbench.cli.options import offline_option
+from fpbench.cli.called import called
+from fpbench.cli.options import PathName, offline_option
 from fpbench.errors import BadInput
-from fpbench.files import expanded
 from fpbench.registry import card_folders
 
 
 @click.group()
 def data() -> None:
     """List, describe, build, audit and host GM datasets."""
-
-
-class _Folder(click.Path):
-    """A folder to write into; an empty text is none, though it would mean the current one."""
-
-    def __init__(self) -> None:
-        super().__init__(file_okay=False, path_type=Path)
-
-    def convert(
-        self,
-        value: str | os.PathLike[str],
-        param: click.Parameter | None,
-        ctx: click.Context | None,
-    ) -> Any:
-        """Read a path.
-
-        Raises:
-            click.BadParameter: If it is empty, or begins with the home of nobody.
-        """
-        if not str(value):
-            self.fail("an empty text is no folder; write . for the current one.", param, ctx)
-        return expanded(Path(os.fsdecode(super().convert(value, param, ctx))))
 
 
 @data.command("list")
@@ -121,7 +98,7 @@ def show_dataset(name: str, as_json: bool) -> None:
 
 @data.command("build")
 @click.argument("name")
-@click.option("--out", type=_Folder(), default=None,
+@click.option("--out", type=PathName(file_okay=False), default=None,
               help="Folder of the built dataset; by default its name.")  # fmt: skip
 @click.option("--source", "sources", multiple=True, help="Only this source; may be repeated.")
 @click.option("--recipe", "recipe_file", default="recipe.yaml", show_default=True, metavar="FILE",
@@ -161,7 +138,7 @@ def build_dataset(
     click.echo(f"built    {built}")
     # A name without a separator would be taken for that of a card.
     place = built if len(built.parts) > 1 else f".{os.sep}{built}"
-    click.echo(f"run      fpbench run --method prnu --dataset {place}")
+    click.echo(f"run      {called()} run --method prnu --dataset {place}")
 
 
 @data.command("audit")
@@ -169,7 +146,7 @@ def build_dataset(
 @click.option("--write", is_flag=True, help="Write audit.json and the card's section into it.")
 @click.option(
     "--card",
-    type=click.Path(exists=True, file_okay=False, path_type=Path),
+    type=PathName(exists=True, file_okay=False),
     default=None,
     help="Write them into this card instead, whose images are kept elsewhere.",
 )
@@ -198,7 +175,7 @@ def audit_dataset(name: str, write: bool, card: Path | None, offline: bool, as_j
 
 @data.command("pull")
 @click.argument("repository", metavar="OWNER/NAME[@REVISION]")
-@click.option("--out", type=_Folder(), default=None,
+@click.option("--out", type=PathName(file_okay=False), default=None,
               help="Copy it to this folder; by default it stays in the Hub's cache.")  # fmt: skip
 @click.option("--offline", is_flag=True, help="Take what is in the Hub's cache.")
 def pull_dataset(repository: str, out: Path | None, offline: bool) -> None:

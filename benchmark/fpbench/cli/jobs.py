@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from fpbench.cli.called import as_called
 from fpbench.cli.tables import console, number
-from fpbench.errors import BadInput
+from fpbench.errors import BadInput, visible
 
 if TYPE_CHECKING:
     from fpbench.metrics.score import Score
@@ -51,7 +52,7 @@ class Problems:
     def tell(self) -> None:
         """Print all of them."""
         for message in self.messages:
-            click.echo(f"Error: {message}", err=True)
+            click.echo(as_called(f"Error: {message}"), err=True)
 
 
 def find_sides(references: Iterable[str], problems: Problems, *, offline: bool) -> list[Side]:
@@ -120,7 +121,7 @@ def run_jobs(
     ended: dict[str, Record] = {}
     with plan_report() as report:
         for job, result in iterate_plan(
-            plan, store, executor=executor, options=options, report=report
+            plan, store, executor=executor, options=options, report=report, again=running["again"]
         ):
             if isinstance(result, BadInput):
                 problems.add(result)
@@ -150,7 +151,7 @@ def score_table(job: Job, record: Record) -> Any:
 
     from fpbench.runs.plugins import protocol_named
 
-    table = Table(title=Text(job.title), box=box.SIMPLE_HEAD, title_justify="left")
+    table = Table(title=Text(visible(job.title)), box=box.SIMPLE_HEAD, title_justify="left")
     for heading in ("score", "value", "95 % interval", "chance", "n"):
         table.add_column(heading, justify="left" if heading == "score" else "right")
     for definition in protocol_named(job.protocol).definitions:

@@ -10,11 +10,13 @@ from typing import TYPE_CHECKING
 
 import click
 
+from fpbench.cli.options import PathName
+
 if TYPE_CHECKING:
     from fpbench.leaderboard.archive.collect import Problem
 
 _root = click.option(
-    "--root", type=click.Path(path_type=Path), default=Path("leaderboards"), show_default=True,
+    "--root", type=PathName(), default=Path("leaderboards"), show_default=True,
     help="The leaderboards' folder.",
 )  # fmt: skip
 _records_url = click.option(
@@ -115,7 +117,7 @@ def list_methods(root: Path, since: str | None) -> None:
 
 @leaderboard.command("site")
 @_root
-@click.option("--out", type=click.Path(path_type=Path), required=True, help="Folder of the site.")
+@click.option("--out", type=PathName(), required=True, help="Folder of the site.")
 @_records_url
 def make_site(root: Path, out: Path, records_url: str) -> None:
     """Make the static site: open index.html in it, or put the folder on any server."""

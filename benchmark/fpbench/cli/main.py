@@ -14,6 +14,7 @@ from types import FrameType
 import click
 
 from fpbench import __version__
+from fpbench.cli.called import as_called, called
 from fpbench.errors import BadInput
 
 _COMMANDS = {
@@ -122,7 +123,7 @@ def _run(words: list[str]) -> int:
     # Accepted anywhere: people add it to the end of the line that failed.
     words = [word for word in words if word != "--debug"]
     try:
-        code = cli.main(args=words, prog_name="fpbench", standalone_mode=False)
+        code = cli.main(args=words, prog_name=called(), standalone_mode=False)
     except click.exceptions.Exit as end:
         code = end.exit_code
     except SystemExit as end:
@@ -136,7 +137,7 @@ def _run(words: list[str]) -> int:
     except BadInput as error:
         if debug:
             traceback.print_exc()
-        click.echo(f"Error: {error}", err=True)
+        click.echo(as_called(f"Error: {error}"), err=True)
         code = 2
     except BrokenPipeError:
         code = 1

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import json
+import shlex
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from fpbench import registry
+from fpbench.cli.called import PROGRAM, called
+from fpbench.cli.options import PathName
 from fpbench.method import Method, MethodCard
 
 if TYPE_CHECKING:
@@ -196,7 +200,7 @@ def _document(name: str, variant: str, results: list[CheckResult]) -> dict[str, 
 
 @methods.command("new")
 @click.argument("name")
-@click.option("--into", type=click.Path(path_type=Path), default=Path(), show_default=True,
+@click.option("--into", type=PathName(), default=Path(), show_default=True,
               help="Folder in which the package's folder is made.")  # fmt: skip
 def new_method(name: str, into: Path) -> None:
     """Begin a package that brings the method NAME; nothing is overwritten."""
@@ -204,8 +208,13 @@ def new_method(name: str, into: Path) -> None:
 
     for path in write_package(name, into):
         click.echo(str(path))
+    command, pip = called(), "pip"
+    if command != PROGRAM:
+        # The environment is not active, so its own pip has to be named, and from another folder.
+        command = f"{shlex.quote(sys.executable)} -m {PROGRAM}"
+        pip = f"{shlex.quote(sys.executable)} -m pip"
     click.echo(
-        f"\nNext:\n  cd {into / name}\n  pip install -e .\n  fpbench methods check {name}\n"
-        f"  fpbench run --method {name} --dataset gm-mini",
+        f"\nNext:\n  cd {into / name}\n  {pip} install -e .\n  {command} methods check {name}\n"
+        f"  {command} run --method {name} --dataset gm-mini",
         err=True,
     )

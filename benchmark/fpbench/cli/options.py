@@ -3,16 +3,46 @@
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
 
 import click
 
+from fpbench.files import expanded
+
 _Command = TypeVar("_Command", bound=Callable[..., Any])
 
 MOST_SEEDS = 1000
 """More seeds than anybody runs; a slip of the keyboard must not plan millions of jobs."""
+
+
+class PathName(click.Path):
+    """A path, with ``~`` written out; an empty text, which would mean the current folder, is none.
+
+    Args:
+        settings: As of ``click.Path``.
+    """
+
+    def __init__(self, **settings: Any) -> None:
+        super().__init__(path_type=Path, **settings)
+
+    def convert(
+        self,
+        value: str | os.PathLike[str],
+        param: click.Parameter | None,
+        ctx: click.Context | None,
+    ) -> Any:
+        """Read a path.
+
+        Raises:
+            click.BadParameter: If it is empty.
+            BadInput: If it begins with the home of nobody.
+        """
+        if not os.fspath(value):
+            self.fail("an empty text is no path; write . for the current folder.", param, ctx)
+        return super().convert(expanded(Path(value)), param, ctx)
 
 
 class FiniteRange(click.FloatRange):
@@ -71,7 +101,7 @@ configuration_options = _together(
 offline_option = click.option("--offline", is_flag=True, help="Never ask the Hub.")
 
 running_options = _together(
-    click.option("--out", type=click.Path(path_type=Path), default=Path("runs"), show_default=True,
+    click.option("--out", type=PathName(), default=Path("runs"), show_default=True,
                  help="Folder for records, predictions and figures."),
     click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:N."),
     click.option("--executor", default="local", show_default=True, metavar="NAME",
@@ -86,6 +116,8 @@ running_options = _together(
     click.option("--time-limit", type=FiniteRange(0, min_open=True), metavar="MINUTES",
                  help="Decline a job whose method takes longer than this."),
     offline_option,
+    click.option("--again", is_flag=True, help="Run finished jobs anew; the new results replace "
+                 "the old ones."),
     click.option("--json", "as_json", is_flag=True,
                  help="Print one JSON document of all records."),
 )  # fmt: skip

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from fpbench.errors import visible
 from fpbench.method import Progress
 
 if TYPE_CHECKING:
@@ -112,6 +113,9 @@ def plan_report() -> Iterator[Report]:
             if self._bars is not None and len(jobs) > 1:
                 self._all = self._bars.add_task(self._counts(0), total=len(jobs))
 
+        def remark(self, job: Job, what: str) -> None:
+            self._say(job, f"note: {what}")
+
         def started(self, job: Job) -> None:
             self._say(job, "running")
 
@@ -154,7 +158,7 @@ def plan_report() -> Iterator[Report]:
             return f"{self._places.get(job.key, '')}{job.title}"
 
         def _say(self, job: Job, what: str) -> None:
-            text = f"{self._title(job)}: {what}"
+            text = visible(f"{self._title(job)}: {what}")
             if self._bars is None:
                 click.echo(text, err=True)
             else:

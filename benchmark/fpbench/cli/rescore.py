@@ -6,9 +6,11 @@ from pathlib import Path
 
 import click
 
+from fpbench.cli.options import PathName
+
 
 @click.command()
-@click.argument("runs", nargs=-1, required=True, type=click.Path(path_type=Path, exists=True))
+@click.argument("runs", nargs=-1, required=True, type=PathName(exists=True))
 def rescore(runs: tuple[Path, ...]) -> None:
     """Score RUNS again by the present rules, from their stored predictions.
 

@@ -17,6 +17,7 @@ from fpbench.cli.options import (
     seeds_option,
 )
 from fpbench.cli.tables import console, number
+from fpbench.errors import visible
 
 if TYPE_CHECKING:
     from fpbench.runs.job import Job
@@ -135,10 +136,17 @@ def _compare(records: list[tuple[Job, Record]]) -> None:
     for job, record in records:
         head = record.headline
         if record.status != "done" or head is None:
-            table.add_row(Text(job.title), record.status, Text(record.reason or ""), style="dim")
+            table.add_row(
+                Text(visible(job.title)),
+                record.status,
+                Text(visible(record.reason or "")),
+                style="dim",
+            )
             continue
         seconds = "" if record.cost is None else f"{record.cost.total_seconds:.0f}"
         key = next(iter(record.scores))
         value = "null" if head.value is None else number(head.value)
-        table.add_row(Text(job.title), key, value, between(head), number(head.chance), seconds)
+        table.add_row(
+            Text(visible(job.title)), key, value, between(head), number(head.chance), seconds
+        )
     console().print(table)

@@ -6,10 +6,12 @@ from pathlib import Path
 
 import click
 
+from fpbench.cli.options import PathName
+
 
 @click.command()
-@click.argument("runs", nargs=-1, required=True, type=click.Path(path_type=Path, exists=True))
-@click.option("--root", type=click.Path(path_type=Path), default=Path("leaderboards"),
+@click.argument("runs", nargs=-1, required=True, type=PathName(exists=True))
+@click.option("--root", type=PathName(), default=Path("leaderboards"),
               show_default=True, help="The leaderboards' folder.")  # fmt: skip
 @click.option("--hub", "repository", metavar="OWNER/NAME", default=None,
               help="Open a pull request on this Hub dataset instead of writing files.")  # fmt: skip
@@ -23,6 +25,7 @@ def submit(
     A RUN is a run's folder, its record, or a folder of runs. Nothing is
     written unless all are valid.
     """
+    from fpbench.cli.called import called
     from fpbench.cli.progress import progress_bars
     from fpbench.errors import BadInput
     from fpbench.leaderboard.audit.submit import find_records, open_pull_request, prepare, write
@@ -62,6 +65,6 @@ def submit(
         write(submission, root)
     where = "" if root == Path("leaderboards") else f" --root {root}"
     click.echo(
-        f"Written below {root}. Next: fpbench leaderboard build{where}, "
-        f"fpbench leaderboard check{where}, then commit {root} and open a pull request."
+        f"Written below {root}. Next: {called()} leaderboard build{where}, "
+        f"{called()} leaderboard check{where}, then commit {root} and open a pull request."
     )

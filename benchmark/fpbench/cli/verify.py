@@ -8,11 +8,11 @@ from pathlib import Path
 
 import click
 
-from fpbench.cli.options import FiniteRange
+from fpbench.cli.options import FiniteRange, PathName
 
 
 @click.command()
-@click.argument("records", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.argument("records", nargs=-1, required=True, type=PathName())
 @click.option("--rerun/--no-rerun", default=True, help="Run the job again where that is possible.")
 @click.option("--require-rerun", is_flag=True, help="End with 1 if the job could not be run again.")
 @click.option("--dataset", metavar="NAME|FOLDER|HUB_ID", default=None,

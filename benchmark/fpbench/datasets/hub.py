@@ -3,22 +3,19 @@
 from __future__ import annotations
 
 import contextlib
-import errno
 import re
 import threading
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TypeVar
 
 from fpbench.datasets.cache import cache_root
 from fpbench.datasets.layout import MANIFEST, RECIPE, SOURCES
 from fpbench.errors import BadInput
 from fpbench.files import SCRATCH, read_limited, write_text
-
-if TYPE_CHECKING:
-    from huggingface_hub.errors import HfHubHTTPError
+from fpbench.hub import hub_errors
 
 _Result = TypeVar("_Result")
 
@@ -28,10 +25,6 @@ _COMMIT = re.compile(r"[0-9a-f]{40}")
 _INSTEAD = (
     "Or build a dataset yourself (`fpbench data build NAME --out FOLDER`) and pass its folder."
 )
-
-_OF_THE_DISK = {
-    errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO,
-}  # fmt: skip
 
 LOOKUP_SECONDS = 15.0
 """How long a look-up on the Hub may take, names of hosts included."""
@@ -55,86 +48,15 @@ class Snapshot:
         return self.folder.name
 
 
-@contextmanager
-def told(repository: str, revision: str | None = None) -> Iterator[None]:
-    """Turn the Hub client's errors into sentences that name the repository and the remedy.
+def told(repository: str, revision: str | None = None) -> AbstractContextManager[None]:
+    """As `hub_errors`, of a dataset.
 
     Raises:
         BadInput: Instead of any error of the Hub or of the network.
     """
-    from huggingface_hub.errors import (
-        GatedRepoError,
-        HfHubHTTPError,
-        HFValidationError,
-        LocalEntryNotFoundError,
-        OfflineModeIsEnabled,
-        RepositoryNotFoundError,
-        RevisionNotFoundError,
+    return hub_errors(
+        "dataset", repository, revision, instead=_INSTEAD, pull=f"fpbench data pull {repository}"
     )
-
-    at = f" at revision {revision}" if revision else ""
-    # Network errors derive from OSError or from the base of HfHubHTTPError, by version.
-    network: tuple[type[BaseException], ...] = (OSError, *HfHubHTTPError.__bases__)
-    try:
-        yield
-    except GatedRepoError as error:
-        raise BadInput(
-            f"The Hub dataset {repository} is gated: accept its terms on its page, then log in "
-            "with `hf auth login` or set HF_TOKEN."
-        ) from error
-    except RepositoryNotFoundError as error:
-        raise BadInput(
-            f"The Hub has no dataset {repository}, or it is private and no valid token was given "
-            f"(`hf auth login`, or HF_TOKEN). {_INSTEAD}"
-        ) from error
-    except RevisionNotFoundError as error:
-        raise BadInput(
-            f"The Hub dataset {repository} has no revision {revision!r}; leave it out for the "
-            "newest, or take a commit from its page."
-        ) from error
-    except LocalEntryNotFoundError as error:
-        if isinstance(error.__cause__, HfHubHTTPError):
-            raise BadInput(_told_status(error.__cause__, repository, at)) from error
-        raise BadInput(
-            f"The Hub dataset {repository}{at} is not in the local cache and the Hub cannot be "
-            f"reached (no network, or offline mode). Pull it once while online (`fpbench data "
-            f"pull {repository}`). {_INSTEAD}"
-        ) from error
-    except OfflineModeIsEnabled as error:
-        raise BadInput(
-            f"The Hub may not be asked for {repository}{at}: HF_HUB_OFFLINE is set. Unset it, or "
-            "pass a folder."
-        ) from error
-    except HFValidationError as error:
-        raise BadInput(f"{repository!r} is no id of a Hub dataset; write OWNER/NAME.") from error
-    except HfHubHTTPError as error:
-        raise BadInput(_told_status(error, repository, at)) from error
-    except network as error:
-        # A full disk is an OSError, too.
-        if isinstance(error, OSError) and error.errno in _OF_THE_DISK:
-            raise BadInput(
-                f"The files of {repository}{at} cannot be written to the Hub's cache "
-                f"({error.strerror}): free space there, or set HF_HOME to another folder."
-            ) from error
-        raise BadInput(
-            f"The Hub cannot be reached for {repository}{at} ({type(error).__name__}). {_INSTEAD}"
-        ) from error
-
-
-def _told_status(error: HfHubHTTPError, repository: str, at: str) -> str:
-    status = getattr(error.response, "status_code", None)
-    if status in (401, 403):
-        return (
-            f"The Hub refuses access to {repository}{at} (status {status}): log in with `hf auth "
-            "login`, or set HF_TOKEN to a token that may read or write it."
-        )
-    if status == 429:
-        return (
-            f"The Hub was asked too often and does not answer for {repository}{at} (status 429): "
-            "wait some minutes, or log in (`hf auth login`), which lets you ask more often."
-        )
-    failed = "is out of order and failed" if status is None or status >= 500 else "failed"
-    return f"The Hub {failed} on {repository}{at} (status {status}): try again later. {_INSTEAD}"
 
 
 def fetch_description(repository: str, revision: str | None, *, offline: bool) -> Snapshot:

@@ -131,6 +131,14 @@ def read_predictions(
         for column in ("id", "source"):
             if column not in table.column_names:
                 raise BadInput(f"The predictions {path} hold no column {column!r}.")
+        known = {"id", "source", *(f"{p}:{s.name}" for p in _COLUMNS for s in columns)}
+        for column in table.column_names:
+            # Of other sources than the record's is said below.
+            if column not in known and not column.startswith(tuple(f"{p}:" for p in _COLUMNS)):
+                raise BadInput(
+                    f"The predictions {path} hold a column {column!r}, which no run writes; "
+                    "remove it."
+                )
         truth = table["source"].to_pylist()
         for name in dict.fromkeys(truth):
             if name not in index:

@@ -15,16 +15,19 @@ from fpbench import registry
 from fpbench.compute.device import device_name, peak_memory_bytes, pick_device, seed_everything
 from fpbench.compute.isolation import isolated
 from fpbench.compute.threads import limited_threads
+from fpbench.compute.weights import weights_noted
 from fpbench.datasets.dataset import GMDataset
 from fpbench.datasets.resolve import resolve
 from fpbench.errors import BadInput
 from fpbench.files import CannotWrite, told
+from fpbench.hub import offline
 from fpbench.method import FitContext, Method, MethodDeclined, Progress
 from fpbench.runs.environment import describe_environment
 from fpbench.runs.evidence import write_evidence
 from fpbench.runs.job import Job, Side
 from fpbench.runs.judge import build_method, fit, sentence_of
 from fpbench.runs.options import JobOptions
+from fpbench.runs.plan import hashes_of_files
 from fpbench.runs.plugins import protocol_named
 from fpbench.runs.protocols.base import Finished, Prepared, Protocol
 from fpbench.runs.record import (
@@ -36,13 +39,12 @@ from fpbench.runs.record import (
     SetupEntry,
     Status,
 )
-from fpbench.runs.store import Store
+from fpbench.runs.store import FIGURES, Store
 from fpbench.runs.timelimit import limited
 from fpbench.scores.evidence import Outcome
 from fpbench.scores.family import ScoreFamily, chosen_families, compute_scores, gather_evidence
 
 TRACEBACK_FILE = "traceback.txt"
-FIGURES = "figures"
 
 
 loaded: dict[tuple[str, str, bool], GMDataset] = {}
@@ -104,7 +106,7 @@ def execute(
     chosen = options or JobOptions()
     threads = nullcontext() if chosen.threads is None else limited_threads(chosen.threads)
     # A plugin that changes a default of torch or the working directory changes it for itself.
-    with threads, isolated():
+    with threads, isolated(), offline(chosen.offline):
         return _Attempt.begin(job, chosen, progress).run(store)
 
 
@@ -128,17 +130,18 @@ class _Attempt:
         context = FitContext(seed=job.seed, budget=job.budget, device=device)
         if progress is not None:
             context = FitContext(seed=job.seed, budget=job.budget, device=device, progress=progress)
+        method = registry.method_class(job.method).variant_class(job.variant)
+        _check_files(job, method)
         protocol = protocol_named(job.protocol)
         families = chosen_families(protocol.families, options.scores)
         prepared = protocol.prepare(
             job, partial(load_side, offline=options.offline, progress=progress)
         )
-        method = registry.method_class(job.method).variant_class(job.variant)
         return cls(job, options, protocol, families, method, prepared, context, started)
 
     def run(self, store: Store) -> Record:
         """Judge, score and write; whatever a plugin raises is the failure of its own job."""
-        with store.writing(self.job) as folder:
+        with store.writing(self.job) as folder, weights_noted() as weights:
             try:
                 record = self._judged(folder)
             except CannotWrite:
@@ -149,6 +152,8 @@ class _Attempt:
                 with told(store.folder(self.job)):
                     (folder / TRACEBACK_FILE).write_text(traceback.format_exc(), encoding="utf-8")
                 record = self._record("failed", sentence_of(error))
+            entry = record.method.model_copy(update={"weights": weights})
+            record = record.model_copy(update={"method": entry})
             with told(store.folder(self.job)):
                 (folder / RECORD_FILE).write_text(record.json_text(), encoding="utf-8")
         return record
@@ -195,7 +200,11 @@ class _Attempt:
             reason=reason,
             created=datetime.now(UTC),
             job=self.job,
-            method=MethodEntry(title=card.title, package=package_of(self.job.method)),
+            method=MethodEntry(
+                title=card.title,
+                package=package_of(self.job.method),
+                code=registry.code_hash(self.cls),
+            ),
             train=prepared.train,
             test=prepared.test,
             setup=SetupEntry(
@@ -222,6 +231,23 @@ class _Attempt:
             parameters=outcome.parameters,
             device=f"{self.context.device} ({device_name(self.context.device)})",
         )
+
+
+def _check_files(job: Job, method: type[Method]) -> None:
+    """Refuse a job whose files are no longer those that it was planned with.
+
+    Raises:
+        BadInput: If one has changed, or is gone.
+    """
+    # Jobs of before files were hashed hold none, and say so by their key.
+    now = hashes_of_files(method, job.variant, job.params) if job.files else {}
+    for name, planned in job.files.items():
+        if now.get(name) != planned:
+            raise BadInput(
+                f"The file that --set {name}={job.params.get(name)} names is not the one that "
+                f"{job.title} was planned with (SHA-256 {planned[:12]}...): put that one back, or "
+                "start the command again to run the new one."
+            )
 
 
 def package_of(method: str) -> str:

@@ -131,6 +131,8 @@ class Job:
         protocol: Name of the protocol (see `fpbench.runs.protocols`).
         settings: Of the protocol, e.g. whose reference images a transfer gives.
         params: Constructor arguments set by the user on top of the variant's.
+        files: SHA-256 of the files that parameters name, by parameter: another file under the
+            same name is another job.
         budget: Training length.
         seed: Seed of the method and of every random choice in scoring.
         fold: Which of `folds` is the test fold, or None for the dataset's own splits.
@@ -148,6 +150,7 @@ class Job:
     protocol: str = CLOSED_SET
     settings: Mapping[str, Any] = field(default_factory=dict)
     params: Mapping[str, Any] = field(default_factory=dict)
+    files: Mapping[str, str] = field(default_factory=dict)
     budget: Budget = "small"
     seed: int = 0
     fold: int | None = None
@@ -182,6 +185,8 @@ class Job:
             "seed": self.seed,
             "scoring": self.scoring,
         }
+        if self.files:
+            run["files"] = dict(self.files)
         closed = {"fold": self.fold, "folds": self.folds, "control": self.control}
         closed |= self.limits.stated
         if self.protocol == CLOSED_SET and not self.settings and self._one_whole_dataset:

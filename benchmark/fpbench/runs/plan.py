@@ -7,11 +7,13 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache, partial
+from pathlib import Path
 from typing import Any
 
 from fpbench import registry
 from fpbench.datasets.dataset import DatasetIdentity
 from fpbench.errors import BadInput
+from fpbench.files import file_sha256
 from fpbench.images import Source
 from fpbench.method import Budget, Method
 from fpbench.runs.job import CLOSED_SET, Control, Job, Limits, Side
@@ -145,6 +147,7 @@ def make_plan(
             protocol=protocol,
             settings=complete,
             params=method.params,
+            files=method.files,
             budget=budget,
             seed=seed,
             fold=fold,
@@ -189,6 +192,7 @@ class Configuration:
     variant: str
     version: str
     params: dict[str, Any]
+    files: dict[str, str]
 
 
 def resolve(name: str, params: Mapping[str, Any]) -> Configuration:
@@ -200,7 +204,40 @@ def resolve(name: str, params: Mapping[str, Any]) -> Configuration:
     cls, variant = registry.resolve_method(name)
     base, _ = registry.split_variant(name)
     read = check_params(base, cls, params, variant)
-    return Configuration(base, variant, cls.card.version, read)
+    files = hashes_of_files(cls, variant, read)
+    return Configuration(base, variant, cls.card.version, read, files)
+
+
+def hashes_of_files(cls: type[Method], variant: str, params: Mapping[str, Any]) -> dict[str, str]:
+    """SHA-256 of the files that a configuration's parameters name, by parameter.
+
+    Args:
+        cls: The method, or its variant's class.
+        variant: Its variant.
+        params: What is set beyond the variant.
+
+    Raises:
+        BadInput: If one is not there, no plain file, or cannot be read.
+    """
+    given = {**cls.card.variants[variant].params, **params}
+    return {
+        name: _hash_of_file(name, Path(given[name]))
+        for name in cls.variant_class(variant).file_parameters()
+        if given.get(name) is not None
+    }
+
+
+def _hash_of_file(parameter: str, path: Path) -> str:
+    try:
+        if not path.is_file():
+            raise BadInput(
+                f"--set {parameter}={path}: there is no such plain file; name one that is here."
+            )
+        return file_sha256(path)
+    except OSError as error:
+        raise BadInput(
+            f"--set {parameter}={path} cannot be read: {error.strerror or error}."
+        ) from error
 
 
 def one_side(reference: str, identity: DatasetIdentity, sources: Sequence[str] = ()) -> Side:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, ValidationError
 
@@ -17,6 +17,22 @@ from fpbench.runs.migrations import SCHEMA_VERSION, migrated
 
 RECORD_FILE = "record.json"
 
+_Count = Annotated[int, Field(ge=0, le=10**9)]
+"""A number of images, bags or dimensions; no run has more than a thousand millions."""
+
+_Side = Annotated[int, Field(ge=1, le=65_535)]
+"""Height or width of images in pixels; the formats that are read end there."""
+
+_Seconds = Annotated[float, Field(ge=0, le=10 * 365 * 86_400)]
+"""A time; no run has taken ten years."""
+
+_SHARED = 20
+"""Fit is timed as if run alone: of values that another job has made, it counts their making. The
+most that a published job has saved by that is a factor of three."""
+
+_FIRST = datetime(2020, 1, 1, tzinfo=UTC)
+"""Before the first record of any kind."""
+
 Status = Literal["done", "failed", "declined"]
 
 
@@ -25,6 +41,17 @@ class MethodEntry(Document):
 
     title: str = Field(description="Title of the paper.")
     package: str = Field(description="Distribution that registers the method, with its version.")
+
+    code: str | None = Field(
+        default=None,
+        description="SHA-256 of the source text of its class and that class's bases outside "
+        "fpbench's contract; null in records of before it was noted.",
+    )
+    weights: dict[str, str] = Field(
+        default_factory=dict,
+        description="SHA-256 of the files of trained weights that were read, by "
+        "OWNER/NAME@COMMIT/FILE on the Hub or by name.",
+    )
 
     @property
     def distribution(self) -> str:
@@ -38,9 +65,9 @@ class SourceEntry(Document):
     name: str = Field(description="Name, unique within the dataset.")
     family: str = Field(description="Real, VAE, GAN, Flow, Score or Synthetic.")
     architecture: str = Field(description="Architecture, whatever it was trained on.")
-    train: int | None = Field(default=None, description="Training images, or null if not used.")
-    validation: int | None = Field(default=None, description="Validation images, likewise.")
-    test: int | None = Field(default=None, description="Test images, likewise.")
+    train: _Count | None = Field(default=None, description="Training images, or null if not used.")
+    validation: _Count | None = Field(default=None, description="Validation images, likewise.")
+    test: _Count | None = Field(default=None, description="Test images, likewise.")
 
     @property
     def is_real(self) -> bool:
@@ -51,11 +78,14 @@ class SourceEntry(Document):
 class SideEntry(Document):
     """The images of one side of the job, whose identity stands in the job."""
 
-    image_size: tuple[int, int] = Field(description="Height and width as the dataset has them.")
-    reference: int | None = Field(default=None, description="Reference images (real) given.")
+    image_size: tuple[_Side, _Side] = Field(description="Height and width as the dataset has them.")
+    reference: _Count | None = Field(default=None, description="Reference images (real) given.")
     sources: list[SourceEntry] = Field(description="Sources used, in the order of labels.")
     shortcut: float | None = Field(
-        default=None, description="Balanced accuracy of the shortcut probe, where audited."
+        default=None,
+        ge=0,
+        le=1,
+        description="Balanced accuracy of the shortcut probe, where audited.",
     )
     commit: str | None = Field(default=None, description="Hub commit it was fetched from, or null.")
 
@@ -79,13 +109,13 @@ class SetupEntry(Document):
     classifier: Literal["own", "probe"] = Field(
         description="Whose probabilities were scored: the method's, or the common probe's."
     )
-    embedding_dimension: int | None = Field(
+    embedding_dimension: _Count | None = Field(
         default=None, description="Dimension D of the embeddings."
     )
-    fdr_samples: int | None = Field(
+    fdr_samples: _Count | None = Field(
         default=None, description="Test images per source in FDR-v1 (n)."
     )
-    fdr_dimensions: int | None = Field(
+    fdr_dimensions: _Count | None = Field(
         default=None, description="Dimension after PCA in FDR-v1 (d)."
     )
     families: list[str] | None = Field(
@@ -102,7 +132,7 @@ class ScoreEntry(Document):
     value: float | None = Field(description="The score, or null where it cannot be computed.")
     ci_low: float | None = Field(default=None, description="Lower end of the 95 % interval.")
     ci_high: float | None = Field(default=None, description="Upper end of the 95 % interval.")
-    n: int = Field(description="Number of images or bags that it rests on.")
+    n: _Count = Field(description="Number of images or bags that it rests on.")
     chance: float | None = Field(default=None, description="Its value for a blind guess.")
     reason: str | None = Field(default=None, description="Why the value is null.")
 
@@ -131,14 +161,18 @@ class ScoreEntry(Document):
 class CostEntry(Document):
     """What the job cost."""
 
-    fit_seconds: float = Field(description="Time of fit, as if run alone.")
-    inference_seconds: float = Field(
+    fit_seconds: _Seconds = Field(description="Time of fit, as if run alone.")
+    inference_seconds: _Seconds = Field(
         description="Time of judging all test images, as if run alone."
     )
-    images_per_second: float = Field(description="Test images per second of inference.")
-    total_seconds: float = Field(description="Wall time of the job, scoring included.")
-    peak_memory_bytes: int = Field(description="Peak resident memory of the process.")
-    parameters: int | None = Field(description="Learned parameters, where the method says.")
+    images_per_second: float = Field(ge=0, description="Test images per second of inference.")
+    total_seconds: _Seconds = Field(description="Wall time of the job, scoring included.")
+    peak_memory_bytes: int = Field(
+        ge=0, le=1 << 50, description="Peak resident memory of the process."
+    )
+    parameters: int | None = Field(
+        ge=0, le=10**15, description="Learned parameters, where the method says."
+    )
     device: str = Field(description="Device, e.g. cpu (name of the processor).")
 
 
@@ -147,9 +181,11 @@ class EnvironmentEntry(Document):
 
     python: str = Field(description="Python version.")
     platform: str = Field(description="Operating system and machine.")
-    cores: int = Field(description="Processor cores available.")
+    cores: int = Field(ge=1, le=1 << 20, description="Processor cores available.")
     threads: int | None = Field(
         default=None,
+        ge=1,
+        le=1 << 20,
         description="Threads of torch: another number adds in another order, which training "
         "amplifies. Null in records of before it was noted, and of a job that needed no torch.",
     )
@@ -165,8 +201,8 @@ class ArtifactEntry(Document):
     """A file beside the record."""
 
     file: str = Field(description="File name within the job's folder.")
-    sha256: str = Field(description="SHA-256 of its bytes.")
-    size: int = Field(description="Its size in bytes.")
+    sha256: str = Field(pattern="^[0-9a-f]{64}$", description="SHA-256 of its bytes.")
+    size: int = Field(ge=0, le=1 << 40, description="Its size in bytes.")
 
     @classmethod
     def of(cls, path: Path) -> ArtifactEntry:
@@ -248,8 +284,16 @@ def parse_record(text: str, path: Path) -> Record:
 def _contradiction(record: Record) -> str | None:
     """What no run can have written, though every field is of its type."""
     fold, folds = record.job.fold, record.job.folds
+    cost = record.cost
+    if cost is not None and cost.fit_seconds > _SHARED * max(cost.total_seconds, 1.0):
+        return (
+            f"cost.fit_seconds: {cost.fit_seconds:g} s are more than {_SHARED} times the whole "
+            f"job's {cost.total_seconds:g} s, which no values shared between jobs can save"
+        )
     if record.created.tzinfo is None:
         return f"created: {record.created.isoformat()} has no time zone"
+    if not _FIRST <= record.created <= datetime.now(UTC) + timedelta(days=2):
+        return f"created: {record.created.isoformat()} is not a time at which a run can have ended"
     for name, side in (("train", record.train), ("test", record.test)):
         wrong = None if side is None else _wrong_sources(side.sources)
         if wrong is not None:
@@ -270,8 +314,7 @@ def _wrong_sources(sources: list[SourceEntry]) -> str | None:
         return "more than one is of the family Real"
     if all(source.is_real for source in sources):
         return "there is no generator"
-    counts = [n for s in sources for n in (s.train, s.validation, s.test) if n is not None]
-    return "a number of images is negative" if min(counts, default=0) < 0 else None
+    return None
 
 
 def read_record(path: Path) -> Record:

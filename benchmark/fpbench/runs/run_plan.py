@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
+from fpbench import registry
 from fpbench.errors import BadInput
 from fpbench.runs.executors.base import Executor, ExecutorOptions, Report, Result
 from fpbench.runs.job import Job
 from fpbench.runs.options import JobOptions
 from fpbench.runs.plugins import executor_class, protocol_named
 from fpbench.runs.record import Record
-from fpbench.runs.store import Store
+from fpbench.runs.store import FIGURES, Store
 from fpbench.scores.family import chosen_families
 
 Plan = Sequence[Job]
@@ -33,6 +34,7 @@ def run_plan(
     executor: Executor | None = None,
     options: JobOptions | None = None,
     report: Report | None = None,
+    again: bool = False,
 ) -> list[tuple[Job, Record]]:
     """Run all jobs of a plan and return their records in its order.
 
@@ -45,6 +47,7 @@ def run_plan(
         executor: What runs them; in this process, one after another, where None.
         options: How to run them.
         report: Told what happens.
+        again: Whether to run finished jobs anew; a new result takes the old one's place.
 
     Raises:
         BadInput: If the store cannot be written to, a score asked for is unknown, or, after all
@@ -52,7 +55,9 @@ def run_plan(
     """
     found: dict[str, Record] = {}
     refused: list[BadInput] = []
-    for job, result in iterate_plan(plan, store, executor=executor, options=options, report=report):
+    for job, result in iterate_plan(
+        plan, store, executor=executor, options=options, report=report, again=again
+    ):
         if isinstance(result, BadInput):
             refused.append(result)
         else:
@@ -69,6 +74,7 @@ def iterate_plan(
     executor: Executor | None = None,
     options: JobOptions | None = None,
     report: Report | None = None,
+    again: bool = False,
 ) -> Iterator[tuple[Job, Result]]:
     """As `run_plan`, handing over each job as it ends, those done before first.
 
@@ -85,15 +91,31 @@ def iterate_plan(
     left: list[Job] = []
     for job in _distinct(plan):
         families = chosen_families(protocol_named(job.protocol).families, how.scores)
-        record = store.find(job, [family.name for family in families])
+        record = None if again else store.find(job, [family.name for family in families])
         if record is None:
             left.append(job)
         else:
             before.append((job, record))
     told.begun(left, before)
+    for job, record in before:
+        for remark in _remarks(job, record, store, how):
+            told.remark(job, remark)
     yield from before
     if left:
         yield from chosen.submit(left, store, how, told)
+
+
+def _remarks(job: Job, record: Record, store: Store, options: JobOptions) -> Iterator[str]:
+    """What a result of before lacks of what running the job now would give."""
+    if options.figures and not (store.folder(job) / FIGURES).is_dir():
+        yield "it was run without figures; run it with --again to draw them"
+    cls = registry.method_class(job.method).variant_class(job.variant)
+    if record.method.code is not None and record.method.code != registry.code_hash(cls):
+        yield (
+            f"the code of {job.method} has changed since, but not its version "
+            f"{job.method_version}: raise the version where scores may differ, or run it with "
+            "--again"
+        )
 
 
 def _distinct(plan: Plan) -> list[Job]:

@@ -12,6 +12,9 @@ from fpbench.files import is_scratch, remove_abandoned, writing_folder
 from fpbench.runs.job import Job
 from fpbench.runs.record import RECORD_FILE, Record, read_record
 
+FIGURES = "figures"
+"""The folder of pictures beside a record."""
+
 OLD_TRANSFER_FILE = "transfer.json"
 """What the record of a transfer was called before there was one kind of record."""
 

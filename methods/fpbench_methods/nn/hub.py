@@ -7,6 +7,8 @@ import urllib.parse
 import urllib.request
 from pathlib import Path
 
+from fpbench.hub import hub_errors, is_offline
+
 
 def hub_file(repository: str, name: str) -> Path:
     """A file of a model repository, from the local cache where it is there.
@@ -20,20 +22,17 @@ def hub_file(repository: str, name: str) -> Path:
 
     Raises:
         OSError: If the file is not in the cache and cannot be downloaded.
+        HubRefused: If the Hub does not give it, with the reason.
     """
     from huggingface_hub import constants, hf_hub_download, try_to_load_from_cache
-    from huggingface_hub.errors import HfHubHTTPError
 
     cached = try_to_load_from_cache(repository, name)
     if isinstance(cached, str):
         return Path(cached)
-    if constants.HF_HUB_OFFLINE:
-        raise OSError("HF_HUB_OFFLINE is set and the file is not in the cache")
+    _check_online()
     check_connection(constants.ENDPOINT)
-    try:
+    with hub_errors("model", repository):
         return Path(hf_hub_download(repository, name))
-    except HfHubHTTPError as error:
-        raise OSError(str(error)) from error
 
 
 def url_file(address: str, digest: str) -> Path:
@@ -51,6 +50,7 @@ def url_file(address: str, digest: str) -> Path:
     path = Path(torch.hub.get_dir()) / "checkpoints" / address.rsplit("/", 1)[-1]
     if path.is_file():
         return path
+    _check_online()
     check_connection(address)
     path.parent.mkdir(parents=True, exist_ok=True)
     try:
@@ -58,6 +58,12 @@ def url_file(address: str, digest: str) -> Path:
     except RuntimeError as error:  # another digest
         raise OSError(str(error)) from error
     return path
+
+
+def _check_online() -> None:
+    if is_offline():
+        raise OSError("the Hub may not be asked (--offline, or HF_HUB_OFFLINE), and the file is "
+                      "not in the cache")  # fmt: skip
 
 
 def check_connection(address: str) -> None:

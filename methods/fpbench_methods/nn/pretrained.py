@@ -9,7 +9,9 @@ import timm
 import torch
 from torch import Tensor, nn
 
+from fpbench.compute.weights import note_weights
 from fpbench.errors import BadInput
+from fpbench.hub import HubRefused
 from fpbench.method import MethodDeclined
 from fpbench_methods.nn.hub import hub_file, url_file
 
@@ -62,14 +64,16 @@ def create_timm(
             if repository
             else url_file(str(address), _digest(str(address)))
         )
-    except OSError as error:
+    except (OSError, HubRefused) as error:
         raise declined(name, error, command, scratch) from error
     return _with_weights(name, path, options)
 
 
-def declined(name: str, error: OSError, command: str, otherwise: str = "") -> MethodDeclined:
+def declined(
+    name: str, error: OSError | HubRefused, command: str, otherwise: str = ""
+) -> MethodDeclined:
     """What to tell a user whose machine cannot fetch the weights of `name`."""
-    reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+    reason = (str(error).strip() or type(error).__name__).splitlines()[0].rstrip(".")
     return MethodDeclined(
         f"The weights of {name} cannot be had here ({reason}). With a connection, run: {command}; "
         f"or name a file that holds them with --set weights=FILE{otherwise}."
@@ -116,6 +120,7 @@ def read_weights(path: Path) -> dict[str, Tensor]:
 
     if not path.is_file():
         raise MethodDeclined(f"There is no file of weights {path}; --set weights=FILE names one.")
+    note_weights(path)
     if path.suffix == ".safetensors":
         try:
             tensors: dict[str, Tensor] = load_file(path)

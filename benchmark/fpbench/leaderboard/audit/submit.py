@@ -9,6 +9,7 @@ from pathlib import Path
 
 from fpbench.errors import BadInput
 from fpbench.files import write_bytes
+from fpbench.hub import hub_errors
 from fpbench.leaderboard.archive.claims import (
     Difference,
     check_files,
@@ -28,7 +29,6 @@ from fpbench.leaderboard.archive.layout import (
     record_path,
 )
 from fpbench.leaderboard.archive.methodcard import card_text, published_card, read_card
-from fpbench.leaderboard.hub.errors import hub_errors
 from fpbench.registry import card_folders, method_class, method_origin
 from fpbench.runs.job import CLOSED_SET, Side
 from fpbench.runs.record import RECORD_FILE, Record, read_record

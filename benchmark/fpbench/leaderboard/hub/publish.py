@@ -9,14 +9,15 @@ from pathlib import Path
 
 from fpbench.errors import BadInput
 from fpbench.files import write_text
+from fpbench.hub import hub_errors
 from fpbench.leaderboard.archive.collect import Problem
-from fpbench.leaderboard.hub.errors import hub_errors
 from fpbench.leaderboard.hub.results import hub_files, parse_mapping
 from fpbench.leaderboard.output.build import read_leaderboards
 from fpbench.leaderboard.output.site.write import MARKER, make_site
 
 SPACE = "spaces/"
 _SPACE_ID = re.compile(r"[\w.-]+/[\w.-]+")
+_OTHER_REPOSITORY = re.compile(r"(datasets|models)/[\w.-]+/[\w.-]+")
 
 _README = """---
 title: fpbench leaderboards
@@ -58,6 +59,11 @@ def publish(
     if not name.startswith(SPACE):
         if name != target or re.match(r"\w+://", target):
             raise BadInput(f"{target!r} is neither a folder nor {SPACE}OWNER/NAME.")
+        if _OTHER_REPOSITORY.fullmatch(target) and not Path(target).is_dir():
+            raise BadInput(
+                f"{target} names a repository on the Hub that is no Space; write "
+                f"{SPACE}OWNER/NAME, or ./{target} for a folder."
+            )
         problems = _write(root, Path(target), mapping, records_url)
         return str(Path(target) / "index.html"), problems
     repository = name.removeprefix(SPACE)

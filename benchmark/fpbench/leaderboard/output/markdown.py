@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import re
-import unicodedata
 from collections.abc import Iterable, Sequence
 from urllib.parse import quote, urlsplit
+
+from fpbench.errors import visible
 
 _SPECIAL = re.compile(r"([\\`*_\[\]|~$])")
 _LEADING = re.compile(r"^(\d*)([-+#=.)])(?=[-+#=]*(\s|$))")
@@ -19,11 +20,7 @@ def plain(text: object) -> str:
     >>> plain("a\nb\u202ec\x00")
     'a b�c�'
     """
-    flat = " ".join(str(text).split())
-    return "".join(
-        "\N{REPLACEMENT CHARACTER}" if unicodedata.category(c) in ("Cc", "Cf", "Cs", "Co") else c
-        for c in flat
-    )
+    return visible(" ".join(str(text).split()))
 
 
 def escape(text: object) -> str:

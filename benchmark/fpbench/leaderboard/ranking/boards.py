@@ -7,11 +7,13 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from fpbench.errors import BadInput
+from fpbench.leaderboard.archive.claims import ROUNDING
 from fpbench.leaderboard.archive.collect import Collection, Entry, Problem
 from fpbench.leaderboard.archive.layout import folder_name
 from fpbench.leaderboard.archive.methodcard import PublishedCard
 from fpbench.leaderboard.ranking.judged import Control, read_control
 from fpbench.leaderboard.ranking.rows import (
+    HEADLINE,
     ONE_RUN,
     Row,
     Section,
@@ -232,6 +234,9 @@ def _section(
 ) -> Section:
     budget, folds, scoring = kind
     entries = _same_setup(_newest_runs(entries), problems)
+    for members in grouped(entries, configuration).values():
+        if _deterministic(members[0], cards):
+            problems += _unlike(members)
     made = (
         make_row(members, problems, _deterministic(members[0], cards))
         for members in grouped(entries, configuration).values()
@@ -274,6 +279,26 @@ def _deterministic(entry: Entry, cards: Mapping[str, PublishedCard]) -> bool:
     job = entry.record.job
     card = cards.get(job.method)
     return card is not None and job.variant in card.deterministic and not job.params
+
+
+def _unlike(entries: Sequence[Entry]) -> list[Problem]:
+    """Seeds of a configuration that draws nothing at random, but whose accuracies differ."""
+    found = []
+    for members in grouped(entries, lambda e: e.record.job.fold).values():
+        done = [e for e in members if e.record.status == "done" and HEADLINE in e.record.scores]
+        values = [e.record.scores[HEADLINE].value for e in done]
+        for entry, value in zip(done[1:], values[1:], strict=True):
+            if value is None or values[0] is None or abs(value - values[0]) <= ROUNDING:
+                continue
+            found.append(
+                Problem(
+                    entry.link,
+                    f"has another accuracy than {done[0].link}, though the method's card calls "
+                    f"the variant {entry.record.job.variant!r} deterministic; take that off the "
+                    "card, or find what draws at random.",
+                )
+            )
+    return found
 
 
 def _position(row: Row) -> tuple[bool, float, str]:

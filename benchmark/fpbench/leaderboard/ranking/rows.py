@@ -145,9 +145,10 @@ def grouped(items: Iterable[_T], key: Callable[[_T], _K]) -> dict[_K, list[_T]]:
 
 
 def configuration(entry: Entry) -> tuple[str, str, str]:
-    """What a row stands for: method, variant and parameters."""
+    """What a row stands for: method, variant, and parameters with the files that they name."""
     job = entry.record.job
-    return job.method, job.variant, json.dumps(job.params, sort_keys=True)
+    told = [job.params, job.files] if job.files else job.params
+    return job.method, job.variant, json.dumps(told, sort_keys=True)
 
 
 def current(entries: Iterable[Entry]) -> list[Entry]:

@@ -13,6 +13,7 @@ from fpbench.metrics.score import Score
 from fpbench.runs.protocols.transfer import TransferFacts
 from fpbench.runs.record import Record
 from fpbench.scores.attribution import AUC_REAL
+from fpbench.scores.catalogue import bounds
 from fpbench.scores.transfer import DISJOINT, FAMILY, SHARED_MASKED, SHARED_UNMASKED
 
 COLUMNS = (SHARED_MASKED, SHARED_UNMASKED, FAMILY, DISJOINT, AUC_REAL)
@@ -47,7 +48,8 @@ def _mean(runs: Sequence[Mapping[str, Score]], key: str) -> Score | None:
     known = [score for score in scores if score is not None and score.value is not None]
     if not known or len(known) < len(scores):
         return None
-    return combine([known], lower=0.0, upper=1.0)
+    lower, upper = bounds(key)
+    return combine([known], lower=lower, upper=upper)
 
 
 @dataclass(frozen=True)

@@ -39,6 +39,9 @@ class Report:
     def begun(self, jobs: Sequence[Job], done_before: Sequence[tuple[Job, Record]]) -> None:
         """A plan begins: the jobs that will run, and those that need not."""
 
+    def remark(self, job: Job, what: str) -> None:
+        """Something is to be said of a job that need not run again."""
+
     def started(self, job: Job) -> None:
         """A job starts."""
 

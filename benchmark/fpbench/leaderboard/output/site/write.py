@@ -10,7 +10,9 @@ from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from fpbench.errors import BadInput
+from markupsafe import Markup
+
+from fpbench.errors import BadInput, visible
 from fpbench.leaderboard.archive.collect import Entry, Problem
 from fpbench.leaderboard.archive.published import STATUSES, PublishedRow, tables_about, value_text
 from fpbench.leaderboard.output.build import Leaderboards, citations, read_leaderboards
@@ -38,10 +40,15 @@ MARKER = ".fpbench-site"
 """A file that says that a folder is a site, which the next one may replace."""
 
 
+def _visible(value: Any) -> Any:
+    """What a template shows of a value: nothing in it turns a page round."""
+    return visible(value) if isinstance(value, str) and not isinstance(value, Markup) else value
+
+
 def environment() -> Environment:
     """Templates in which everything is escaped unless it is markup of the templates' own."""
     from jinja2 import Environment, PackageLoader, StrictUndefined
-    from markupsafe import Markup, escape
+    from markupsafe import escape
 
     def web_link(text: str, url: str) -> Markup:
         """A link to a web page, or the text alone where the address is none."""
@@ -62,6 +69,7 @@ def environment() -> Environment:
     made = Environment(
         loader=PackageLoader("fpbench.leaderboard.output.site"),
         autoescape=True,
+        finalize=_visible,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
