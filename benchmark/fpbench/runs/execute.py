@@ -149,7 +149,8 @@ class _Attempt:
             except MethodDeclined as declined:
                 record = self._record("declined", str(declined))
             except (Exception, SystemExit) as error:
-                (folder / TRACEBACK_FILE).write_text(traceback.format_exc(), encoding="utf-8")
+                with told(folder):
+                    (folder / TRACEBACK_FILE).write_text(traceback.format_exc(), encoding="utf-8")
                 record = self._record("failed", sentence_of(error))
             entry = record.method.model_copy(update={"weights": weights})
             record = record.model_copy(update={"method": entry})
@@ -272,6 +273,6 @@ def write_failed(job: Job, store: Store, options: JobOptions, reason: str) -> Re
     """
     attempt = _Attempt.begin(job, options, None)
     record = attempt._record("failed", reason)
-    with store.writing(job) as folder:
+    with store.writing(job) as folder, told(folder):
         (folder / RECORD_FILE).write_text(record.json_text(), encoding="utf-8")
     return record
