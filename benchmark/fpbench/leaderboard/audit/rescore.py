@@ -46,7 +46,7 @@ def rescore(path: Path) -> Path | None:
     check_job(record, path)
     old = path.parent
     job = replace(record.job, scoring=SCORING_VERSION)
-    fresh = record.model_copy(update={"key": job.key, "job": job})
+    fresh = record.model_copy(update={"key": job.key, "job": job, "scores": {}})
     if record.status == "done":
         check_files(record, path)
         fresh = fresh.with_scores(score_again(record, old))
