@@ -220,6 +220,7 @@ def run_jobs(
     offline: bool = False,
     scores: Sequence[str] | None = None,
     report: Report | None = None,
+    again: bool = False,
 ) -> list[Record]:
     """Run a plan of jobs.
 
@@ -236,6 +237,7 @@ def run_jobs(
         offline: Whether to keep from asking the Hub.
         scores: Names of scores or families of scores to compute; all where None.
         report: Told what happens, e.g. to show progress.
+        again: Whether to run finished jobs anew.
 
     Returns:
         One record a job, in the order of the plan.
@@ -259,7 +261,9 @@ def run_jobs(
         scores=None if scores is None else tuple(scores),
         threads=threads,
     )
-    ended = run_plan(plan, Store(Path(out)), executor=chosen, options=options, report=report)
+    ended = run_plan(
+        plan, Store(Path(out)), executor=chosen, options=options, report=report, again=again
+    )
     return [record for _, record in ended]
 
 

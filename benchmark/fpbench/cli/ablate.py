@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 @click.option("--score", "scores", multiple=True, metavar="KEY",
               help="A score of the record to follow; may be repeated.  [default: accuracy] "
               "Bag sizes and numbers of bags have scores of their own.")  # fmt: skip
-@click.option("--bag-size", default=10, show_default=True, type=click.IntRange(1),
+@click.option("--bag-size", default=10, show_default=True, type=click.IntRange(1, 100_000),
               help="Training images in a bag, for --vary bags-per-source.")  # fmt: skip
 @seeds_option(3)
 @configuration_options

@@ -55,7 +55,7 @@ def build_boards(root: Path) -> None:
 @click.option("--since", metavar="REVISION", default=None,
               help="A git revision: score what changed since, and look for drift.")  # fmt: skip
 @click.option("--rescore/--no-rescore", default=True, help="Score stored predictions again.")
-@click.option("--jobs", type=click.IntRange(min=1), default=None,
+@click.option("--jobs", type=click.IntRange(1, 1024), default=None,
               help="Processes that score at the same time; by default one a core.")  # fmt: skip
 @_json
 def check_boards(

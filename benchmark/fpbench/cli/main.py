@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import io
+import json
 import os
 import signal
 import sys
@@ -15,7 +16,7 @@ import click
 
 from fpbench import __version__
 from fpbench.cli.called import as_called, called
-from fpbench.errors import BadInput
+from fpbench.errors import BadInput, visible
 
 _COMMANDS = {
     "run": ("fpbench.cli.run", "run", "Score methods on datasets."),
@@ -133,11 +134,13 @@ def _run(words: list[str]) -> int:
         code = 128 + end.number if isinstance(end, Ended) else 130
     except click.ClickException as error:
         error.show()
+        _print_error(words, error.format_message())
         code = error.exit_code
     except BadInput as error:
         if debug:
             traceback.print_exc()
         click.echo(as_called(f"Error: {error}"), err=True)
+        _print_error(words, str(error))
         code = 2
     except BrokenPipeError:
         code = 1
@@ -149,5 +152,12 @@ def _run(words: list[str]) -> int:
             "This is a fault in fpbench; run again with --debug and report the traceback.",
             err=True,
         )
+        _print_error(words, f"{type(error).__name__}: {error}")
         code = 1
     return code if isinstance(code, int) else 0
+
+
+def _print_error(words: list[str], message: str) -> None:
+    """With ``--json``, stdout is a document even where a command could do nothing at all."""
+    if "--json" in words:
+        click.echo(json.dumps({"error": visible(message)}, indent=2))

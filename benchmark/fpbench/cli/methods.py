@@ -13,6 +13,7 @@ import click
 from fpbench import registry
 from fpbench.cli.called import PROGRAM, called
 from fpbench.cli.options import PathName
+from fpbench.errors import BadInput
 from fpbench.method import Method, MethodCard
 
 if TYPE_CHECKING:
@@ -161,14 +162,21 @@ def _wanted(
     broken: list[registry.BrokenMethod] = []
     for name in names:
         if name == "all":
-            usable, broken = registry.usable_methods()
+            usable, faults = registry.usable_methods()
+            broken += faults
             wanted |= {(each, cls.card.default_variant): cls for each, cls in usable.items()}
-        elif ":" in name and registry.split_variant(name)[0] not in registry.method_names():
-            cls = registry.method_at(name)
-            wanted[name, cls.card.default_variant] = cls
-        else:
-            cls, variant = registry.resolve_method(name)
-            wanted[registry.split_variant(name)[0], variant] = cls
+            continue
+        try:
+            if ":" in name and registry.split_variant(name)[0] not in registry.method_names():
+                cls = registry.method_at(name)
+                wanted[name, cls.card.default_variant] = cls
+            else:
+                cls, variant = registry.resolve_method(name)
+                wanted[registry.split_variant(name)[0], variant] = cls
+        except BadInput as error:
+            if len(names) == 1:
+                raise
+            broken.append(registry.BrokenMethod(name, "", str(error)))
     return [(name, cls, variant) for (name, variant), cls in wanted.items()], broken
 
 

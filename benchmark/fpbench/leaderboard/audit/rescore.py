@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from fpbench.errors import BadInput
+from fpbench.files import told
 from fpbench.leaderboard.archive.claims import check_files, check_job
 from fpbench.leaderboard.archive.layout import RUN_RECORDS
 from fpbench.runs.job import SCORING_VERSION
@@ -50,7 +51,7 @@ def rescore(path: Path) -> Path | None:
         check_files(record, path)
         fresh = fresh.with_scores(score_again(record, old))
     store = Store(old.parents[2])
-    with store.writing(job) as folder:
+    with store.writing(job) as folder, told(store.folder(job)):
         shutil.copytree(old, folder, dirs_exist_ok=True)
         (folder / OLD_TRANSFER_FILE).unlink(missing_ok=True)
         (folder / RECORD_FILE).write_text(fresh.json_text(), encoding="utf-8")

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from fpbench.errors import BadInput
-from fpbench.files import write_text
+from fpbench.files import told, write_text
 from fpbench.leaderboard.archive.collect import Collection, Problem, collect, relative
 from fpbench.leaderboard.archive.layout import PUBLISHED
 from fpbench.leaderboard.archive.published import Published, read_published
@@ -116,7 +116,8 @@ def build(root: Path) -> tuple[list[Path], tuple[Problem, ...]]:
             write_text(path, text)
     for path in before:
         if path.name not in files:
-            path.unlink()
+            with told(path):
+                path.unlink()
     return [root / name for name in files], leaderboards.problems
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from importlib.resources import files
@@ -13,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from markupsafe import Markup
 
 from fpbench.errors import BadInput, visible
+from fpbench.files import told, writing_folder
 from fpbench.leaderboard.archive.collect import Entry, Problem
 from fpbench.leaderboard.archive.published import STATUSES, PublishedRow, tables_about, value_text
 from fpbench.leaderboard.output.build import Leaderboards, citations, read_leaderboards
@@ -303,20 +303,5 @@ def _replacing(out: Path) -> Iterator[Path]:
             f"{out} holds files that are no site of fpbench, and would be replaced; name an "
             "empty or new folder."
         )
-    try:
-        out.parent.mkdir(parents=True, exist_ok=True)
-        temporary = Path(tempfile.mkdtemp(prefix=".partial-", dir=out.parent))
-    except OSError as error:
-        raise BadInput(f"Cannot write to {out.parent}: {error.strerror}.") from error
-    try:
-        yield temporary
-        temporary.chmod(0o755)
-        if out.exists():
-            old = Path(tempfile.mkdtemp(prefix=".partial-", dir=out.parent))
-            out.replace(old / "old")
-            temporary.replace(out)
-            shutil.rmtree(old)
-        else:
-            temporary.replace(out)
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
+    with writing_folder(out) as scratch, told(out):
+        yield scratch

@@ -1,0 +1,114 @@
+"""Calls of the command line, drawn at random from its own options and from nonsense."""
+
+import random
+from collections.abc import Iterator
+from pathlib import Path
+
+import click
+
+from fpbench.cli.main import cli
+
+NONSENSE = (
+    "", " ", "0", "-1", "1", "3", "1e400", "nan", "inf", "99999999999999999999", "all", "none",
+    "x", "../..", "~nouser/x", "a\u202eb", "\x1b[31m", "é", "gm-mini", "gm-mini:x", "gm-mimi",
+    "gm-synthetic", "gm-synthetic:", "gm-synthetic:x,1", "pixels", "majority:only", "majority:x",
+    "prnu:", ":", "k=1", "k", "=", "k==", "[1]", "{", "true", "a,b", ",", "rotate", "family:GAN",
+    "someone/faces", "someone/faces@x", "datasets/a/b", "spaces/a", "hf://x", "http://x", "\\", "%",
+    "-", "--", "'", "CON", "name" * 80, "\udcff",
+)  # fmt: skip
+"""Values that some option may take and most must refuse."""
+
+_NEVER = {"--help", "-h", "--debug", "--hub", "--yes", "--push"}
+"""Options that end a call at once, or send something away."""
+
+_LONG = {("data", "audit"), ("data", "push"), ("data", "pull"), ("methods", "check")}
+"""Commands that rightly take long, or speak to the Hub, on a good name."""
+
+CHEAP = ("--budget", "smoke", "--device", "cpu", "--offline", "--no-figures")
+
+
+def odd_files(folder: Path) -> list[str]:
+    """Files and folders that are no dataset and no record, and some that nearly are."""
+    made = {
+        "empty.json": b"",
+        "list.json": b"[]",
+        "deep.json": b"[" * 100_000,
+        "nan.json": b'{"schema_version": NaN}',
+        "newer.json": b'{"schema_version": 99}',
+        "bytes.json": bytes(range(256)),
+        "image.png": b"\x89PNG\r\n\x1a\n",
+        "recipe.yaml": b"a: &a [*a]",
+    }
+    paths = []
+    for name, content in made.items():
+        (folder / name).write_bytes(content)
+        paths.append(folder / name)
+    for name in ("empty", "with\nline", "sources/real", "sources/a", "broken/real", "broken/a"):
+        (folder / name).mkdir(parents=True)
+    (folder / "broken" / "a" / "x.png").write_bytes(made["image.png"])
+    (folder / "broken" / "real" / "y.png").write_bytes(b"no picture")
+    (folder / "loop").symlink_to(folder / "loop")
+    (folder / "dangling").symlink_to(folder / "nothing")
+    names = ("empty", "with\nline", "sources", "broken", "loop", "dangling", "missing")
+    return [str(path) for path in (*paths, *(folder / name for name in names))]
+
+
+def commands() -> list[tuple[tuple[str, ...], click.Command]]:
+    """Every command by its words."""
+    found: list[tuple[tuple[str, ...], click.Command]] = []
+
+    def walk(words: tuple[str, ...], command: click.Command) -> None:
+        if isinstance(command, click.Group):
+            context = click.Context(command)
+            for name in command.list_commands(context):
+                inner = command.get_command(context, name)
+                assert inner is not None
+                walk((*words, name), inner)
+        else:
+            found.append((words, command))
+
+    walk((), cli)
+    return found
+
+
+def calls(seed: int, count: int, folder: Path) -> Iterator[list[str]]:
+    """Calls of commands with random options and values; the same for the same seed.
+
+    Args:
+        seed: Seed of the draws.
+        count: How many.
+        folder: Where odd files are made and everything is written.
+    """
+    draw = random.Random(seed)  # noqa: S311  (the same calls every time)
+    values = [*NONSENSE, *odd_files(folder)]
+    out = str(folder / "out")
+    every = [entry for entry in commands() if entry[0] not in _LONG]
+    for _ in range(count):
+        words, command = draw.choice(every)
+        call = list(words)
+        for parameter in command.params:
+            if isinstance(parameter, click.Argument):
+                wanted = 1 if parameter.nargs == 1 else draw.randrange(3)
+                call += [draw.choice(values) for _ in range(wanted)]
+                continue
+            name = parameter.opts[0]
+            if name in _NEVER or (not parameter.required and draw.random() < 0.75):
+                continue
+            if name in ("--out", "--root", "--into", "--to"):
+                call += [name, draw.choice((out, out, draw.choice(values[len(NONSENSE) :])))]
+            elif isinstance(parameter, click.Option) and parameter.is_flag:
+                call.append(draw.choice((*parameter.opts, *parameter.secondary_opts)))
+            else:
+                call += [name, draw.choice(values)]
+        if draw.random() < 0.05:
+            call.insert(draw.randrange(len(call) + 1), draw.choice(values))
+        known = {option for p in command.params for option in (*p.opts, *p.secondary_opts)}
+        # What is valid by chance must not train for an hour or ask the Hub.
+        for option, value in (("--budget", "smoke"), ("--device", "cpu"), ("--time-limit", "0.02")):
+            if option in known:
+                call += [option, value]
+        call += [flag for flag in ("--offline", "--no-figures") if flag in known]
+        for option in ("--out", "--root", "--into", "--to"):
+            if option in known and option not in call:
+                call += [option, out]
+        yield call
