@@ -51,7 +51,7 @@ def rescore(path: Path) -> Path | None:
         check_files(record, path)
         fresh = fresh.with_scores(score_again(record, old))
     store = Store(old.parents[2])
-    with store.writing(job) as folder, told(folder):
+    with store.writing(job) as folder, told(store.folder(job)):
         shutil.copytree(old, folder, dirs_exist_ok=True)
         (folder / OLD_TRANSFER_FILE).unlink(missing_ok=True)
         (folder / RECORD_FILE).write_text(fresh.json_text(), encoding="utf-8")
