@@ -16,6 +16,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from scipy.stats import spearmanr
 
+from fpbench.leaderboard.archive.collect import Entry
 from fpbench.leaderboard.archive.published import Published
 from fpbench.leaderboard.output.build import read_leaderboards
 from fpbench.leaderboard.ranking.across import across_datasets
@@ -24,7 +25,7 @@ from fpbench.leaderboard.ranking.judged import read_confusion
 from fpbench.leaderboard.ranking.rows import Row, Section
 from fpbench.leaderboard.ranking.structure import aligned, design_of, read_structure
 from fpbench.leaderboard.view.columns import rank_text, score_text
-from fpbench.leaderboard.view.transfers import COLUMNS, TransferEntry, transfer_tables
+from fpbench.leaderboard.view.transfers import COLUMNS, transfer_tables
 from fpbench.metrics.ranking import friedman
 from fpbench.metrics.score import Score
 from fpbench.plots.figure import written_figure
@@ -221,14 +222,14 @@ def tell_orderings(boards: Sequence[Board], published: Published) -> None:
                     )
 
 
-def tell_transfers(transfers: Sequence[TransferEntry]) -> None:
+def tell_transfers(transfers: Sequence[Entry]) -> None:
     """The scores of the transfer board."""
     for table in transfer_tables(transfers):
         click.echo(table.title)
         for row in table.rows:
             told = [
-                f"{title} {score_text(score)}"
-                for (_, title), score in zip(COLUMNS, row.scores, strict=False)
+                f"{column.heading} {score_text(score)}"
+                for column, score in zip(COLUMNS, row.scores, strict=False)
                 if score is not None
             ]
             click.echo(f"  {row.label:24s} {', '.join(told) or row.reason}")

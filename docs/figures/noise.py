@@ -12,9 +12,6 @@ import sys
 
 import click
 import numpy as np
-from fpbench.runs.folds import Splits, splits_of
-from fpbench.runs.outcome import build_method, run_method
-from fpbench.runs.scoring import real_column
 
 from fpbench import registry
 from fpbench.datasets.resolve import resolve
@@ -22,6 +19,8 @@ from fpbench.images import ImageSet
 from fpbench.leaderboard.view.columns import score_text
 from fpbench.method import FitContext
 from fpbench.metrics.attribution import accuracy_score
+from fpbench.runs.judge import build_method, fit, judge
+from fpbench.runs.splits import Splits, splits_of
 
 
 def with_noise(images: ImageSet, sigma: float, seed: int) -> ImageSet:
@@ -40,14 +39,15 @@ def main() -> int:
     parser.add_argument("--noise", nargs="+", type=float, default=[0.0, 2.0, 8.0], metavar="SIGMA")
     asked = parser.parse_args()
     splits = splits_of(resolve(asked.dataset).load(), None, None)
-    real = real_column(splits.train.sources)
+    real = next((k for k, source in enumerate(splits.train.sources) if source.is_real), None)
     for name in asked.method:
         cls, variant = registry.resolve_method(name)
         for sigma in asked.noise:
             parts = (splits.reference, splits.train, splits.validation, splits.test)
             noisy = Splits(*(with_noise(part, sigma, seed) for seed, part in enumerate(parts)))
             method = build_method(cls, variant, {})
-            outcome = run_method(method, noisy, FitContext())
+            context = FitContext()
+            outcome = judge(fit(method, noisy, context, shuffle_labels=False), noisy, context)
             found = accuracy_score(splits.test.labels, outcome.proba, real)
             click.echo(f"{asked.dataset} {name} noise {sigma:g}: {score_text(found)}")
     return 0

@@ -26,8 +26,9 @@ from fpbench.runs.ablation import (
     write_ablation,
 )
 from fpbench.runs.execute import execute
-from fpbench.runs.job import JobSpec
-from fpbench.runs.plan import make_plan
+from fpbench.runs.job import Job, Side
+from fpbench.runs.options import JobOptions
+from fpbench.runs.plan import make_plan, one_side
 from fpbench.runs.store import Store
 
 HERE = Path(__file__).parent
@@ -38,12 +39,17 @@ SIZES = (32, 64, 96, 150)
 SIMULATED_SIZES = (32, 64, 256, 512, 1024)
 
 
-def finished(store: Store, spec: JobSpec, figures: bool = False) -> Path:
+def finished(store: Store, spec: Job, figures: bool = False) -> Path:
     """The folder of a job, run if it has not been."""
     folder = store.folder(spec)
     if store.find(spec) is None or (figures and not (folder / "figures").is_dir()):
-        execute(spec, store, device="cpu", figures=figures)
+        execute(spec, store, JobOptions(device="cpu", figures=figures))
     return folder
+
+
+def side_of(name: str) -> Side:
+    """A dataset as a side of jobs."""
+    return one_side(name, resolve(name).identity)
 
 
 def fdr_curve(features: NDArray[np.float64], labels: NDArray[np.int64], sizes: tuple[int, ...],
@@ -109,11 +115,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--runs", type=Path, default=Path("runs"))
     store = Store(parser.parse_args().runs)
-    (spec,) = make_plan([TREE_METHOD], {TREE_DATASET: resolve(TREE_DATASET).identity})
+    (spec,) = make_plan([TREE_METHOD], [(side_of(TREE_DATASET),) * 2])
     folder = finished(store, spec, figures=True)
     for name in ("dendrogram", "alignment"):
         shutil.copyfile(folder / "figures" / f"{name}.png", HERE / f"scoring-{name}.png")
-    (spec,) = make_plan([METHOD], {DATASET: resolve(DATASET).identity})
+    (spec,) = make_plan([METHOD], [(side_of(DATASET),) * 2])
     folder = finished(store, spec)
     draw_fdr(folder)
     draw_bags(store)

@@ -12,6 +12,7 @@ import resource
 import shutil
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -59,8 +60,7 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
 
 def _records(folder: Path, runs: list[Path], *, spread: bool) -> Path:
     """500 records: variants on one dataset, or seeds on four datasets."""
-    from fpbench.leaderboard.archive.claims import spec_of
-    from fpbench.runs.record import Record
+    from fpbench.runs.record import read_record
 
     made = _made()
     root = folder / "leaderboards"
@@ -68,24 +68,24 @@ def _records(folder: Path, runs: list[Path], *, spread: bool) -> Path:
     shutil.copy(Path(__file__).parents[2] / "leaderboards" / "published.yaml", root)
     for number in range(METHODS):
         run = runs[number % SKILLS]
-        record = Record.model_validate_json(run.read_text("utf-8"))
+        record = read_record(run)
         for k in range(VARIANTS):
             dataset, seed, variant = f"gm-{k % 4}", k // 4, "default"
             if not spread:
                 dataset, seed, variant = "gm-large", 0, f"variant-{k}"
-            method = {"name": f"method-{number}", "variant": variant}
             content = hashlib.sha256(dataset.encode()).hexdigest()
-            parts = {
-                "method": record.method.model_copy(update=method),
-                "dataset": record.dataset.model_copy(
-                    update={"name": dataset, "content_hash": content}
-                ),
-                "protocol": record.protocol.model_copy(update={"seed": seed}),
-            }
-            copy = record.model_copy(update=parts)
-            copy = copy.model_copy(update={"job": spec_of(copy).key})
+            side = replace(record.job.test, name=dataset, content_hash=content, digest="")
+            job = replace(
+                record.job,
+                method=f"method-{number}",
+                variant=variant,
+                seed=seed,
+                train=side,
+                test=side,
+            )
+            copy = record.model_copy(update={"job": job, "key": job.key})
             target = run.with_name("copy.json")
-            target.write_text(copy.model_dump_json(indent=2) + "\n", "utf-8")
+            target.write_text(copy.json_text(), "utf-8")
             made.put(root, target)
     assert len(list(root.glob("results/*/*/*.json"))) == METHODS * VARIANTS
     return root

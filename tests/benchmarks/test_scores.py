@@ -4,13 +4,13 @@ import time
 
 import numpy as np
 import pytest
-from fpbench.runs.folds import Splits
-from fpbench.runs.outcome import Outcome
-from fpbench.runs.scoring import Protocol, compute_scores, gather_evidence, real_column
 from numpy.typing import NDArray
 
 from fpbench.images import ImageSet, Source
 from fpbench.runs.structure import describe_structure
+from fpbench.scores.catalogue import SAME_SOURCES
+from fpbench.scores.evidence import Labels, Outcome, ScoringSettings
+from fpbench.scores.family import compute_scores, gather_evidence
 
 pytestmark = pytest.mark.benchmark
 
@@ -19,7 +19,7 @@ FAMILIES = ("VAE", "GAN", "Flow", "Score")
 CHOICES = ("upsampling", "downsampling", "normalisation", "nonlinearity", "skip", "loss")
 
 
-def finished_job() -> tuple[Outcome, Splits, tuple[Source, ...]]:
+def finished_job() -> tuple[Outcome, Labels]:
     """Real and 12 generators, 200 test and 400 training embeddings of each."""
     rng = np.random.default_rng(0)
     sources = [Source("real", "Real", "photographs")]
@@ -40,23 +40,23 @@ def finished_job() -> tuple[Outcome, Splits, tuple[Source, ...]]:
     logits = test_rows @ centres.T.astype(np.float32)
     proba = np.exp(logits - logits.max(axis=1, keepdims=True))
     proba = (proba / proba.sum(axis=1, keepdims=True)).astype(np.float32)
-    outcome = Outcome(proba, proba, True, test_rows, train_rows, 1.0, 1.0, None)
-    return outcome, Splits(train, train, train, test), test.sources
+    outcome = Outcome(proba, proba, True, test_rows, train_rows, train.labels, 1.0, 1.0, None)
+    return outcome, Labels(test.ids, test.labels, test.sources, train.sources)
 
 
 def test_all_scores_of_a_job_take_less_than_20_seconds(benchmark):
     """12 generators and Real, 200 test images each, 2,048 dimensions, on two cores."""
-    outcome, splits, sources = finished_job()
-    protocol = Protocol(real_column(sources), IMAGES, IMAGES // 8, 0)
+    outcome, labels = finished_job()
+    settings = ScoringSettings(0, IMAGES, IMAGES // 8)
     laps = {}
 
     def score() -> None:
         started = time.perf_counter()
-        evidence = gather_evidence(outcome, splits, protocol)
+        evidence = gather_evidence(SAME_SOURCES, outcome, labels, settings)
         gathered = time.perf_counter()
-        scores = compute_scores(evidence, protocol)
+        scores = compute_scores(SAME_SOURCES, evidence, labels, settings)
         computed = time.perf_counter()
-        structure = describe_structure(evidence, outcome.test_embeddings, sources, 0)
+        structure = describe_structure(evidence, labels, outcome.test_embeddings, 0)
         laps.update(
             evidence=gathered - started,
             scores=computed - gathered,

@@ -4,9 +4,9 @@ import json
 from pathlib import Path
 
 import pytest
-from fpbench.runs.transferrecord import TransferRecord
 
 from fpbench.cli.main import entry
+from fpbench.runs.record import Record
 
 WORDS = (
     "transfer", "--method", "pixels", "--train-on", "gm-mini", "--test-on", "gm-mini",
@@ -35,7 +35,7 @@ def test_a_table_with_chance_and_cap_and_then_a_resume(
     code, out, err = call(capsys, *WORDS, "--out", str(tmp_path), "--json")
     assert code == 0 and "done before" in err
     (document,) = json.loads(out)
-    record = TransferRecord.model_validate(document)
+    record = Record.model_validate(document)
     shared = record.scores["shared_masked"]
     assert shared.chance == 0.5 and shared.value is not None and shared.n == 300
     assert record.scores["disjoint"].value is None  # no other model of DDPM's family was trained on

@@ -133,8 +133,11 @@ def run_jobs(
 
 
 def exit_code(records: Iterable[tuple[Job, Record]], problems: Problems) -> int:
-    """0 if every job was done or declined, 1 if one failed or something could not be run."""
-    failed = any(record.status == "failed" for _, record in records)
+    """0 if all jobs were done or declined, 1 if one failed or was not run, 2 if none could be run."""
+    ended = [record for _, record in records]
+    if problems.messages and not ended:
+        return 2
+    failed = any(record.status == "failed" for record in ended)
     return 1 if failed or problems.messages else 0
 
 
