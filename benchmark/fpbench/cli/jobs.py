@@ -133,7 +133,7 @@ def run_jobs(
 
 
 def exit_code(records: Iterable[tuple[Job, Record]], problems: Problems) -> int:
-    """0 if all jobs were done or declined, 1 if one failed or was not run, 2 if none could be run."""
+    """0 if all jobs were done or declined, 1 if one failed or was not run, 2 if none could be."""
     ended = [record for _, record in records]
     if problems.messages and not ended:
         return 2
