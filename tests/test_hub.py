@@ -24,8 +24,8 @@ def answered(status: int) -> Exception:
 @pytest.mark.parametrize(
     ("status", "sentence"),
     [
-        (401, "refuses access to me/mine .* hf auth login"),
-        (403, "refuses access to me/mine .* HF_TOKEN"),
+        (401, "refuses access to me/mine .*hf auth login"),
+        (403, "refuses access to me/mine .*HF_TOKEN"),
         (429, "asked too often .* wait some minutes"),
         (500, "is out of order and failed on me/mine .* try again later"),
         (503, "is out of order and failed on me/mine .* try again later"),
