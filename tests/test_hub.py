@@ -24,8 +24,8 @@ def answered(status: int) -> Exception:
 @pytest.mark.parametrize(
     ("status", "sentence"),
     [
-        (401, "refuses access to me/mine .* hf auth login"),
-        (403, "refuses access to me/mine .* HF_TOKEN"),
+        (401, "refuses access to me/mine .*hf auth login"),
+        (403, "refuses access to me/mine .*HF_TOKEN"),
         (429, "asked too often .* wait some minutes"),
         (500, "is out of order and failed on me/mine .* try again later"),
         (503, "is out of order and failed on me/mine .* try again later"),
@@ -95,3 +95,17 @@ def test_a_method_without_its_weights_says_why(
     monkeypatch.setattr("huggingface_hub.hf_hub_download", refuse)
     with pytest.raises(MethodDeclined, match=rf"status {status}.*--set weights=FILE"):
         pretrained.create_timm("resnet50.a1_in1k", pretrained=True, num_classes=3)
+
+
+def test_a_list_of_hosts_without_proxy_is_no_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
+    from fpbench_methods.nn import hub
+
+    def refuse(*arguments: Any, **settings: Any) -> Any:
+        raise ConnectionRefusedError("tried at once")
+
+    monkeypatch.setattr("socket.create_connection", refuse)
+    monkeypatch.setattr("urllib.request.getproxies", lambda: {"no": "localhost"})
+    with pytest.raises(ConnectionRefusedError, match="tried at once"):
+        hub.check_connection("https://hub.invalid/x")
+    monkeypatch.setattr("urllib.request.getproxies", lambda: {"https": "http://proxy:1"})
+    hub.check_connection("https://hub.invalid/x")

@@ -168,3 +168,14 @@ def test_publishing_to_another_kind_of_repository_is_refused(
     with pytest.raises(BadInput, match=r"no Space; write spaces/OWNER/NAME, or \./datasets/a/b"):
         publish(tmp_path, "datasets/a/b")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_broken_name_among_methods_to_check_does_not_stop_the_others() -> None:
+    from fpbench.cli.methods import _wanted
+    from fpbench.errors import BadInput
+
+    wanted, broken = _wanted(("majority", "nope", "pixels"))
+    assert [name for name, _, _ in wanted] == ["majority", "pixels"]
+    assert [fault.name for fault in broken] == ["nope"] and "no method" in broken[0].reason
+    with pytest.raises(BadInput, match="no method 'nope'"):
+        _wanted(("nope",))

@@ -143,3 +143,15 @@ def test_files_that_are_missing_or_broken_are_named(tmp_path: Path) -> None:
     (tmp_path / PREDICTIONS).write_bytes(b"no parquet")
     with pytest.raises(BadInput, match="cannot be read"):
         read_predictions(tmp_path / PREDICTIONS, TESTED, TESTED, 9)
+
+
+def test_a_column_that_no_run_writes_is_refused(tmp_path: Path) -> None:
+    import pyarrow as pa
+
+    evidence, labels = planted()
+    write_evidence(tmp_path, evidence, labels)
+    path = tmp_path / PREDICTIONS
+    table = pq.read_table(path)
+    pq.write_table(table.append_column("payload", pa.array(["x"] * 9)), path)
+    with pytest.raises(BadInput, match="hold a column 'payload', which no run writes"):
+        read_predictions(path, TESTED, TESTED, 9)

@@ -42,6 +42,13 @@ def evidence_of(record: Record, folder: Path) -> tuple[Evidence, Labels]:
     tested, columns = record.test.as_sources, record.trained.as_sources
     found = read_evidence(folder, tested, columns, _images(record))
     _check(record, folder, found[1])
+    dimension = found[0].arrays.get("dimension")
+    stated = record.setup.embedding_dimension
+    if dimension is not None and stated is not None and dimension.ravel().tolist() != [stated]:
+        raise BadInput(
+            f"The evidence in {folder} is of embeddings of dimension "
+            f"{', '.join(map(str, dimension.ravel().tolist()))}, the record of {stated}."
+        )
     return found
 
 

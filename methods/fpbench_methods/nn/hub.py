@@ -72,8 +72,9 @@ def check_connection(address: str) -> None:
     Raises:
         OSError: If it cannot.
     """
-    if urllib.request.getproxies():
-        return  # behind a proxy only the proxy knows
     parts = urllib.parse.urlsplit(address)
+    # NO_PROXY alone is no proxy.
+    if {parts.scheme, "all"} & set(urllib.request.getproxies()):
+        return  # behind a proxy only the proxy knows
     port = parts.port or (80 if parts.scheme == "http" else 443)
     socket.create_connection((parts.hostname or "", port), timeout=5).close()
