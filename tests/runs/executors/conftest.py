@@ -9,10 +9,10 @@ from typing import Any
 
 import numpy as np
 import pytest
-from fpbench.datasets.resolve import resolve
 from PIL import Image
 
 from fpbench import registry
+from fpbench.datasets.resolve import resolve
 from fpbench.runs.executors.base import ExecutorOptions, Report, Result
 from fpbench.runs.job import Job, Side
 from fpbench.runs.options import JobOptions
