@@ -145,7 +145,7 @@ from fpbench.datasets.builder import Builder
 from fpbench.datasets.origins.folder import FolderOrigin
 count = int(sys.argv[3])
 def drawn(origin, name, total, at, facts):
-    rng = np.random.default_rng(len(name))
+    rng = np.random.default_rng(list(name.encode()))
     for start in range(0, total, 64):
         n = min(64, total - start)
         coarse = rng.integers(0, 256, (n, 8, 8, 3)).repeat(32, axis=1).repeat(32, axis=2)

@@ -9,10 +9,10 @@ from typing import Any
 
 import numpy as np
 import pytest
-from fpbench.datasets.load import identify
 from PIL import Image
 
 from fpbench import registry
+from fpbench.datasets.resolve import resolve
 from fpbench.runs.executors.base import ExecutorOptions, Report, Result
 from fpbench.runs.job import Job, Side
 from fpbench.runs.options import JobOptions
@@ -163,7 +163,7 @@ def toy_side(tmp_path_factory: pytest.TempPathFactory) -> Side:
         for index in range(60):
             pixels = generator.integers(0, 100, (24, 24, 3)) + 40 * number
             Image.fromarray(pixels.astype(np.uint8)).save(folder / source / f"{index:03}.png")
-    return one_side(str(folder), identify(str(folder), offline=True))
+    return one_side(str(folder), resolve(str(folder), offline=True).identity)
 
 
 @pytest.fixture
