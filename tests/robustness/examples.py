@@ -37,7 +37,7 @@ class Examples:
         self.images = self.sources("images", "real", "model-a", "model-b")
         self.lines: list[Line] = []
 
-    def sources(self, name: str, *sources: str, count: int = 40) -> Path:
+    def sources(self, name: str, *sources: str, count: int = 60) -> Path:
         """A folder of random images a source."""
         generator = np.random.default_rng(0)
         for number, source in enumerate(sources):

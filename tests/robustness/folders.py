@@ -10,7 +10,7 @@ from PIL import Image
 def write_images(
     folder: Path,
     sources: Sequence[str] = ("real", "model-a", "model-b"),
-    count: int = 40,
+    count: int = 60,
     size: int = 16,
 ) -> Path:
     """Random PNG images, each source with a mean of its own.

@@ -1,12 +1,15 @@
 """Calls of the command line, drawn at random from its own options and from nonsense."""
 
 import random
-from collections.abc import Iterator
+import shutil
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import click
 
 from fpbench.cli.main import cli
+
+from .folders import write_images
 
 NONSENSE = (
     "", " ", "0", "-1", "1", "3", "1e400", "nan", "inf", "99999999999999999999", "all", "none",
@@ -24,7 +27,19 @@ _NEVER = {"--help", "-h", "--debug", "--hub", "--yes", "--push"}
 _LONG = {("data", "audit"), ("data", "push"), ("data", "pull"), ("methods", "check")}
 """Commands that rightly take long, or speak to the Hub, on a good name."""
 
-CHEAP = ("--budget", "smoke", "--device", "cpu", "--offline", "--no-figures")
+_GOOD = {
+    "--method": ("pixels", "majority", "pixels:nearest", "logdct", "prnu"),
+    "--protocol": ("closed-set", "open-set", "robustness", "transfer"),
+    "--set": ("c=0.1", "sigma=2", "levels=2", "c=x"),
+    "--scores": ("accuracy", "attribution", "bags,accuracy", "nope"),
+    "--score": ("accuracy", "auc", "nope"),
+    "--values": ("1,2", "3", "2,x", "10"),
+    "--unknown": ("rotate", "a", "b", "a,b"),
+    "--executor": ("local",),
+    "--reference": ("train", "test", "source", "target"),
+    "name": ("pixels", "manifpt", "gm-mini", "gm-cifar10", "gm-synthetic", "mymethod"),
+}
+"""By option or argument: values of which some are right, so that calls get past the first look."""
 
 
 def odd_files(folder: Path) -> list[str]:
@@ -45,6 +60,8 @@ def odd_files(folder: Path) -> list[str]:
         paths.append(folder / name)
     for name in ("empty", "with\nline", "sources/real", "sources/a", "broken/real", "broken/a"):
         (folder / name).mkdir(parents=True)
+    shutil.rmtree(folder / "sources")
+    write_images(folder / "sources", ("real", "a", "b", "c"))
     (folder / "broken" / "a" / "x.png").write_bytes(made["image.png"])
     (folder / "broken" / "real" / "y.png").write_bytes(b"no picture")
     (folder / "loop").symlink_to(folder / "loop")
@@ -71,6 +88,20 @@ def commands() -> list[tuple[tuple[str, ...], click.Command]]:
     return found
 
 
+def _good(parameter: click.Parameter, folder: Path) -> Sequence[str]:
+    """Values that a parameter may well take."""
+    if isinstance(parameter.type, click.Choice):
+        return [str(choice) for choice in parameter.type.choices]
+    if isinstance(parameter.type, click.IntRange | click.FloatRange):
+        return ("1", "2", "3", "5")
+    name = parameter.opts[0]
+    if name in ("--dataset", "--train-on", "--test-on"):
+        return [str(folder / "sources"), str(folder / "sources"), str(folder / "broken")]
+    if name in ("runs", "records"):
+        return [str(folder / "out"), *map(str, sorted(folder.glob("out/**/record.json"))[:9])]
+    return _GOOD.get(name, ())
+
+
 def calls(seed: int, count: int, folder: Path) -> Iterator[list[str]]:
     """Calls of commands with random options and values; the same for the same seed.
 
@@ -86,10 +117,16 @@ def calls(seed: int, count: int, folder: Path) -> Iterator[list[str]]:
     for _ in range(count):
         words, command = draw.choice(every)
         call = list(words)
+        nonsense = draw.random() < 0.5
+
+        def value(parameter: click.Parameter, nonsense: bool = nonsense) -> str:
+            good = _good(parameter, folder)
+            return draw.choice(values if not good or (nonsense and draw.random() < 0.5) else good)
+
         for parameter in command.params:
             if isinstance(parameter, click.Argument):
                 wanted = 1 if parameter.nargs == 1 else draw.randrange(3)
-                call += [draw.choice(values) for _ in range(wanted)]
+                call += [value(parameter) for _ in range(wanted)]
                 continue
             name = parameter.opts[0]
             if name in _NEVER or (not parameter.required and draw.random() < 0.75):
@@ -99,7 +136,7 @@ def calls(seed: int, count: int, folder: Path) -> Iterator[list[str]]:
             elif isinstance(parameter, click.Option) and parameter.is_flag:
                 call.append(draw.choice((*parameter.opts, *parameter.secondary_opts)))
             else:
-                call += [name, draw.choice(values)]
+                call += [name, value(parameter)]
         if draw.random() < 0.05:
             call.insert(draw.randrange(len(call) + 1), draw.choice(values))
         known = {option for p in command.params for option in (*p.opts, *p.secondary_opts)}

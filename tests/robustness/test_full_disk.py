@@ -86,6 +86,29 @@ def test_build(small: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert [path.name for path in small.iterdir()] == ["filler"]
 
 
+def test_submit(small: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    images = write_images(tmp_path / "images", count=200)
+    code, err = told(
+        capsys, "run", "--method", "pixels", "--dataset", str(images), "--budget", "smoke",
+        "--device", "cpu", "--no-figures", "--offline", "--out", str(tmp_path / "runs"),
+    )  # fmt: skip
+    assert code == 0, err
+    fill(small, 12_288)
+    from fpbench.errors import BadInput
+    from fpbench.leaderboard.audit.submit import Submission, write
+
+    files = {
+        path.relative_to(tmp_path).as_posix(): path.read_bytes()
+        for path in (tmp_path / "runs").rglob("*")
+        if path.is_file()
+    }
+    submission = Submission.__new__(Submission)
+    object.__setattr__(submission, "files", files)
+    with pytest.raises(BadInput, match="No space left on device"):
+        write(submission, small)
+    assert [path.name for path in small.rglob("*") if path.is_file()] == ["filler"]
+
+
 def test_a_site_that_was_there_stays(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -221,10 +221,21 @@ def write(submission: Submission, root: Path) -> list[Path]:
 
     Returns:
         The files written.
+
+    Raises:
+        CannotWrite: If one cannot be written; those that were not there before are removed.
     """
     ordered = sorted(submission.files, key=lambda name: name.endswith(".json"))
-    for name in ordered:
-        write_bytes(root / name, submission.files[name])
+    fresh: list[Path] = []
+    try:
+        for path, content in ((root / name, submission.files[name]) for name in ordered):
+            if not path.exists():
+                fresh.append(path)
+            write_bytes(path, content)
+    except BaseException:
+        for path in fresh:
+            path.unlink(missing_ok=True)
+        raise
     return [root / name for name in ordered]
 
 
