@@ -326,7 +326,7 @@ def test_what_cannot_be_had_is_told_apart(
 def test_no_network_names_the_repository_and_the_remedy(hub: Any, client: Client) -> None:
     for reference in ("me/far", f"me/far@{'0' * 40}"):
         told = client.run(LOAD, reference, HF_ENDPOINT="http://127.0.0.1:9")
-        assert told.startswith("BadInput: The Hub cannot be reached for me/far")
+        assert told.startswith("BadInput: The Hub cannot be reached for the dataset me/far")
         assert "pass its folder" in told
     told = client.run(LOAD, "me/far", "offline")
     assert told.startswith("BadInput: The Hub dataset me/far is not in the local cache")

@@ -135,7 +135,7 @@ def test_an_empty_text_is_no_folder(
     with pytest.raises(SystemExit) as end:
         main.entry(["data", *command, "--out", ""])
     assert end.value.code == 2
-    assert "an empty text is no folder" in capsys.readouterr().err
+    assert "an empty text is no path" in capsys.readouterr().err
     assert list(work.iterdir()) == []
 
 
