@@ -37,13 +37,13 @@ class Examples:
         self.images = self.sources("images", "real", "model-a", "model-b")
         self.lines: list[Line] = []
 
-    def sources(self, name: str, *sources: str, count: int = 60) -> Path:
+    def sources(self, name: str, *sources: str, count: int = 60, size: int = 16) -> Path:
         """A folder of random images a source."""
         generator = np.random.default_rng(0)
         for number, source in enumerate(sources):
             (self.folder / name / source).mkdir(parents=True)
             for index in range(count):
-                pixels = generator.integers(0, 100, (16, 16, 3)) + 40 * number
+                pixels = generator.integers(0, 100, (size, size, 3)) + 40 * number
                 path = self.folder / name / source / f"{index:03}.png"
                 Image.fromarray(pixels.astype(np.uint8)).save(path)
         return self.folder / name
@@ -153,7 +153,7 @@ class Examples:
         self.refused("6", self.run("--method", "logdct", "--set", "c=1", "--set", "c=2"), "twice")
         deep = self.sources("deep", "real", "a")
         Image.fromarray(np.zeros((16, 16), np.uint16)).save(deep / "a" / "000.png")
-        self.refused("7", self.run("--method", "pixels", dataset=deep), "000.png")
+        self.refused("7", self.run("--method", "pixels", dataset=deep), "000.png", code=1)
 
     def whole_or_named(self) -> None:
         """Part B."""
@@ -163,7 +163,7 @@ class Examples:
         )  # fmt: skip
         same = self.sources("same", "real", "a")
         shutil.copytree(same / "a", same / "b")
-        self.refused("12", self.run("--method", "majority", dataset=same), "a", "b")
+        self.refused("12", self.run("--method", "majority", dataset=same), "same image", code=1)
 
         def bounds() -> tuple[str, bool]:
             from fpbench.errors import BadInput
@@ -215,9 +215,9 @@ class Examples:
             os.mkfifo(pipe / "a" / "x.png")
             self.refused("15", self.run("--method", "majority", dataset=pipe), "x.png")
         self.seen("16", "200 kills", lambda: ("see test_kills.py", True))
-        self.refused(
-            "17", self.run("--method", "wang", "--json"), "may not be asked", code=0
-        )  # fmt: skip
+        large = self.sources("large", "real", "a", "b", size=32)
+        words = self.run("--method", "wang", "--json", dataset=large)
+        self.refused("17", words, "may not be asked", code=0)
 
     def smaller(self) -> None:
         """Part C."""
@@ -247,7 +247,7 @@ class Examples:
                             "--vary", "train-images", "--score", "nope"], "nope")  # fmt: skip
         self.refused("19", ["ablate", "--method", "pixels", "--dataset", str(self.images),
                             "--vary", "train-images", "--values", ""], "--values")  # fmt: skip
-        self.refused("19", self.run("--method", "majority", dataset="x" * 300), "no dataset")
+        self.refused("19", self.run("--method", "majority", dataset="x" * 300), "Error: ")
         loop = self.folder / "loop"
         loop.symlink_to(loop)
         self.refused("19", self.run("--method", "majority", dataset=loop), "Error: ")

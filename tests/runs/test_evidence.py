@@ -155,3 +155,26 @@ def test_a_column_that_no_run_writes_is_refused(tmp_path: Path) -> None:
     pq.write_table(table.append_column("payload", pa.array(["x"] * 9)), path)
     with pytest.raises(BadInput, match="hold a column 'payload', which no run writes"):
         read_predictions(path, TESTED, TESTED, 9)
+
+
+def test_evidence_of_other_embeddings_than_the_records_is_refused(tmp_path: Path) -> None:
+    from fpbench.runs.record import SourceEntry, read_record
+    from fpbench.runs.rescoring import evidence_of
+
+    evidence, labels = planted()
+    write_evidence(tmp_path, evidence, labels)
+    record = read_record(Path(__file__).parent / "version_1" / "closed-set.json")
+    sources = [
+        SourceEntry(name=s.name, family=s.family, architecture=s.architecture, test=3)
+        for s in TESTED
+    ]
+    side = record.test.model_copy(update={"sources": sources})
+
+    def stating(dimension: int) -> Evidence:
+        setup = record.setup.model_copy(update={"embedding_dimension": dimension})
+        changed = record.model_copy(update={"test": side, "train": None, "setup": setup})
+        return evidence_of(changed, tmp_path)[0]
+
+    assert stating(7).arrays["dimension"].tolist() == [7]
+    with pytest.raises(BadInput, match="of embeddings of dimension 7, the record of 8"):
+        stating(8)
