@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
@@ -10,22 +11,27 @@ from typing import Any
 
 import numpy as np
 import pytest
-from fpbench.runs.artifacts import Evidence, write_evidence
-from fpbench.runs.scoring import compute_scores, score_entries
 
-from fpbench.leaderboard.archive.claims import protocol_of, spec_of
-from fpbench.leaderboard.archive.layout import record_path, write_text
+from fpbench.distribution import BEFORE, NAME
+from fpbench.files import write_text
+from fpbench.images import Source
+from fpbench.leaderboard.archive.layout import record_path
 from fpbench.leaderboard.archive.methodcard import PublishedCard, card_text
-from fpbench.runs.job import SCORING_VERSION
+from fpbench.runs.evidence import write_evidence
+from fpbench.runs.job import SCORING_VERSION, Job, Limits, Side
 from fpbench.runs.record import (
     CostEntry,
-    DatasetEntry,
     EnvironmentEntry,
     MethodEntry,
-    ProtocolEntry,
     Record,
+    SetupEntry,
+    SideEntry,
     SourceEntry,
+    read_record,
 )
+from fpbench.runs.rescoring import families_of, scoring_settings
+from fpbench.scores.evidence import PROBABILITIES, PROBE, Evidence, Labels
+from fpbench.scores.family import compute_scores
 
 SOURCES = (("real", "Real"), ("gan-a", "GAN"), ("gan-b", "GAN"), ("vae-c", "VAE"))
 TEST = 24
@@ -34,10 +40,10 @@ START = datetime(2026, 1, 1, tzinfo=UTC)
 
 def planted_evidence(
     skill: float, seed: int, prefix: str = "t", sources: int = len(SOURCES), images: int = TEST
-) -> Evidence:
+) -> tuple[Evidence, Labels]:
     """Predictions that are right with probability `skill`; hard images are hard for all."""
     rng = np.random.default_rng(seed)
-    names = tuple(name for name, _ in SOURCES[:sources])
+    who = tuple(Source(name, family, name) for name, family in SOURCES[:sources])
     labels = np.repeat(np.arange(sources), images)
     hardness = np.random.default_rng(7).random(len(labels))
     right = np.where(hardness < skill, labels, (labels + 1 + rng.integers(0, 2)) % sources)
@@ -50,18 +56,17 @@ def planted_evidence(
     correlations[generated, labels[generated] - 1] += skill / 2
     own = np.eye(generators, dtype=np.float32) * 0.9 + 0.1
     own[0, 1] = own[1, 0] = 0.6
-    return Evidence(
-        ids=np.asarray([f"{prefix}{i:04d}" for i in range(len(labels))]),
-        names=names,
-        labels=labels,
-        proba=proba,
-        probe_proba=proba,
-        fdr_features=rng.normal(labels[:, None] * skill, 1, (len(labels), 2)).astype(np.float32),
-        fdr_raw=np.asarray([2.0, 1.0]),
-        correlations=correlations,
-        fingerprint_correlations=own,
-        dimension=64,
-    )
+    arrays = {
+        PROBABILITIES: proba,
+        PROBE: proba,
+        "fdr_features": rng.normal(labels[:, None] * skill, 1, (len(labels), 2)).astype(np.float32),
+        "fdr_raw": np.asarray([2.0, 1.0]),
+        "correlations": correlations,
+        "fingerprint_correlations": own,
+        "dimension": np.asarray([64]),
+    }
+    ids = np.asarray([f"{prefix}{i:04d}" for i in range(len(labels))])
+    return Evidence(arrays), Labels(ids, labels, who, who)
 
 
 def write_run(
@@ -69,7 +74,7 @@ def write_run(
     *,
     method: str = "prnu",
     variant: str = "wavelet",
-    package: str = "fpbench 0.1.0",
+    package: str = f"{NAME} 0.1.0",
     version: str = "1",
     skill: float = 0.8,
     seed: int = 0,
@@ -86,22 +91,25 @@ def write_run(
     prefix: str = "t",
     shortcut: float | None = None,
     limits: dict[str, Any] | None = None,
+    families: list[str] | None = None,
     sources: int = len(SOURCES),
 ) -> Path:
     """Write the folder of one run and return its record's path."""
     folder.mkdir(parents=True, exist_ok=True)
-    evidence = planted_evidence(skill, seed + 1000 * (fold or 0), prefix, sources)
+    side = Side(dataset, f"1-{content[:12]}", content)
+    job = Job(
+        method, variant, version, side, side, params=params or {}, budget=budget, seed=seed,  # type: ignore[arg-type]
+        fold=fold, folds=folds, control=control, limits=Limits(**(limits or {})),  # type: ignore[arg-type]
+        scoring=SCORING_VERSION,
+    )  # fmt: skip
     record = Record(
-        job="0" * 16,
+        key=job.key,
         status=status,  # type: ignore[arg-type]
         reason=reason,
         created=START + timedelta(minutes=created),
-        method=MethodEntry(
-            name=method, variant=variant, version=version, params=params or {},
-            title=f"The paper of {method}", package=package,
-        ),
-        dataset=DatasetEntry(
-            name=dataset, revision=f"1-{content[:12]}", content_hash=content,
+        job=job,
+        method=MethodEntry(title=f"The paper of {method}", package=package),
+        test=SideEntry(
             image_size=(16, 16), reference=50,
             sources=[
                 SourceEntry(name=n, family=f, architecture=n, train=40, validation=8, test=TEST)
@@ -109,35 +117,34 @@ def write_run(
             ],
             shortcut=shortcut,
         ),
-        protocol=ProtocolEntry(
-            budget=budget, seed=seed, fold=fold, folds=folds, unit="image",  # type: ignore[arg-type]
-            control=control, classifier="own", embedding_dimension=64,  # type: ignore[arg-type]
-            fdr_samples=TEST, fdr_dimensions=2, scoring=SCORING_VERSION, **(limits or {}),
-        ),
-        cost=CostEntry(
-            fit_seconds=1.5, inference_seconds=0.5, images_per_second=192.0, total_seconds=4.0,
-            peak_memory_bytes=1 << 30, parameters=1000, device="cpu (a processor)",
+        setup=SetupEntry(
+            unit="image", classifier="own", embedding_dimension=64, fdr_samples=TEST,
+            fdr_dimensions=2, families=families,
         ),
         environment=EnvironmentEntry(
             python="3.11.7", platform="Linux-x86_64", cores=2, packages={"fpbench": "0.1.0"},
             git_commit=None, git_dirty=None,
         ),
     )  # fmt: skip
-    updates: dict[str, Any] = {"job": spec_of(record).key}
     if status == "done":
-        updates["artifacts"] = write_evidence(folder, evidence)
-        updates["scores"] = score_entries(compute_scores(evidence, protocol_of(record)))
-    else:
-        updates["cost"] = None
-    record = record.model_copy(update=updates)
+        evidence, labels = planted_evidence(skill, seed + 1000 * (fold or 0), prefix, sources)
+        cost = CostEntry(
+            fit_seconds=1.5, inference_seconds=0.5, images_per_second=192.0, total_seconds=4.0,
+            peak_memory_bytes=1 << 30, parameters=1000, device="cpu (a processor)",
+        )  # fmt: skip
+        artifacts = write_evidence(folder, evidence, labels)
+        record = record.model_copy(update={"cost": cost, "artifacts": artifacts})
+        settings = scoring_settings(record)
+        scores = compute_scores(families_of(record), evidence, labels, settings)
+        record = record.with_scores(scores)
     path = folder / "record.json"
-    write_text(path, record.model_dump_json(indent=2) + "\n")
+    write_text(path, record.json_text())
     return path
 
 
 def put(root: Path, run: Path, card: dict[str, Any] | None = None) -> Path:
     """Put a run where `fpbench submit` would, with a card made up for it."""
-    record = Record.model_validate_json(run.read_text("utf-8"))
+    record = read_record(run)
     target = record_path(root, record)
     target.parent.mkdir(parents=True, exist_ok=True)
     shutil.copy(run, target)
@@ -146,20 +153,62 @@ def put(root: Path, run: Path, card: dict[str, Any] | None = None) -> Path:
         beside.mkdir(exist_ok=True)
         shutil.copy(run.parent / entry.file, beside / entry.file)
     fields = {
-        "name": record.method.name,
-        "package": record.method.package.partition(" ")[0],
-        "version": record.method.version,
+        "name": record.job.method,
+        "package": record.method.distribution,
+        "version": record.job.method_version,
         "title": record.method.title,
         "authors": "A. Author",
         "year": 2020,
         "licence": "MIT",
         "url": "https://example.org/paper",
-        "citation": f"@article{{{record.job}, title = {{{record.method.title}}}}}",
-        "variants": {record.method.variant: "a variant"},
+        "citation": f"@article{{{record.key}, title = {{{record.method.title}}}}}",
+        "variants": {record.job.variant: "a variant"},
         **(card or {}),
     }
     write_text(target.parent / "card.yaml", card_text(PublishedCard.model_validate(fields)))
     return target
+
+
+def as_version_1_text(record: Record) -> str:
+    """The record of a closed-set job as version 1 of the schema wrote it."""
+    shown = record.model_dump(mode="json")
+    job, setup, test = shown["job"], shown["setup"], shown["test"]
+    side = {name: job["test"][name] for name in ("name", "revision", "content_hash")}
+    judged = ("unit", "classifier", "embedding_dimension", "fdr_samples", "fdr_dimensions")
+    asked = ("budget", "seed", "fold", "folds", "control", "scoring")
+    images = ("image_size", "reference", "sources", "shortcut")
+    environment = {k: v for k, v in shown["environment"].items() if k != "executor"}
+    document = {
+        "schema_version": 1,
+        "job": record.key,
+        "method": {
+            "name": job["method"],
+            "variant": job["variant"],
+            "version": job["method_version"],
+            "params": job["params"],
+            "title": record.method.title,
+            "package": record.method.package.replace(NAME, BEFORE),
+        },
+        "dataset": {**side, **{name: test[name] for name in images}},
+        "protocol": {
+            **{name: job[name] for name in asked},
+            **{name: setup[name] for name in judged},
+            **job["limits"],
+        },
+        "environment": environment,
+    }
+    kept = ("status", "reason", "created", "scores", "cost", "artifacts")
+    return json.dumps({**document, **{name: shown[name] for name in kept}}, indent=2)
+
+
+@pytest.fixture
+def as_version_1() -> Callable[[Path], None]:
+    """Writes a record's file as it was written before records nested their jobs."""
+
+    def rewrite(path: Path) -> None:
+        write_text(path, as_version_1_text(read_record(path)))
+
+    return rewrite
 
 
 MakeRun = Callable[..., Path]

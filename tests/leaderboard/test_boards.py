@@ -12,9 +12,10 @@ from markdown_it import MarkdownIt
 from scipy import stats
 
 from fpbench.leaderboard.output.build import build, make_files, read_leaderboards
+from fpbench.leaderboard.ranking.boards import DatasetEntry
 from fpbench.leaderboard.ranking.structure import design_of
 from fpbench.registry import card_folders
-from fpbench.runs.record import DatasetEntry, SourceEntry
+from fpbench.runs.record import SourceEntry
 
 
 def section(root: Path, position: int = 0) -> Any:
@@ -40,10 +41,10 @@ def test_rows_that_no_test_separates_have_overlapping_ranks(root: Path, add: Any
     add(method="near", skill=0.93, card=SURE)
     add(method="far", skill=0.4, card=SURE)
     found = section(root)
-    assert [(row.method.name, row.rank) for row in found.rows] == [
+    assert [(row.job.method, row.rank) for row in found.rows] == [
         ("best", (1, 2)), ("near", (1, 2)), ("far", (3, 3)),
     ]  # fmt: skip
-    assert [row.method.name for row in found.leaders] == ["best", "near"]
+    assert [row.job.method for row in found.leaders] == ["best", "near"]
     build(root)
     assert [board_line(root, f"{name}:wavelet")[0] for name in ("best", "far")] == ["1–2", "3"]
 
@@ -70,8 +71,8 @@ def test_one_run_has_comparisons_and_no_rank(root: Path, add: Any) -> None:
     add(method="single", skill=0.95)
     add(method="fixed", skill=0.3, card=SURE)
     found = section(root)
-    rows = {row.method.name: row for row in found.rows}
-    assert [row.method.name for row in found.rows] == ["single", "several", "fixed"]
+    rows = {row.job.method: row for row in found.rows}
+    assert [row.job.method for row in found.rows] == ["single", "several", "fixed"]
     assert (rows["single"].rank, rows["single"].unranked) == (None, "one run")
     assert rows["several"].rank[1] == 2
     assert rows["fixed"].rank == (3, 3)
@@ -101,7 +102,7 @@ def test_seeds_that_differ_are_another_reason_to_differ(root: Path, add: Any) ->
         add(method="shaky", seed=seed, skill=(0.45, 0.7, 0.95)[seed])
         add(method="middle", seed=seed, skill=0.7)
     found = section(root)
-    names = [row.method.name for row in found.rows]
+    names = [row.job.method for row in found.rows]
     one, other, shaky = (names.index(name) for name in ("steady", "middle", "shaky"))
     assert found.pairs.corrected[one, other] < 0.01
     assert found.pairs.difference[one, shaky] == pytest.approx(
@@ -146,7 +147,7 @@ def test_budgets_are_never_ranked_together(root: Path, add: Any) -> None:
     add(method="long", budget="full", skill=0.4, card=SURE)
     add(method="middle", budget="small", skill=0.7, card=SURE)
     sections = read_leaderboards(root).boards[0].sections
-    assert [(s.budget, s.rows[0].method.name, s.rows[0].rank) for s in sections] == [
+    assert [(s.budget, s.rows[0].job.method, s.rows[0].rank) for s in sections] == [
         ("full", "long", (1, 1)),
         ("small", "middle", (1, 1)),
         ("smoke", "short", (1, 1)),
@@ -165,14 +166,14 @@ def test_newer_version_of_a_method_replaces_the_older(root: Path, add: Any) -> N
     add(method="m", version="2", skill=0.5, created=1)
     add(method="m", version="1", skill=0.9, created=0)
     rows = section(root).rows
-    assert [row.method.version for row in rows] == ["2"]
+    assert [row.job.method_version for row in rows] == ["2"]
 
 
 def test_newer_revision_of_a_dataset_replaces_the_older(root: Path, add: Any) -> None:
     add(method="old", content="cd" * 32, created=0)
     add(method="new", content="ab" * 32, created=5)
     (board,) = read_leaderboards(root).boards
-    assert [row.method.name for row in board.sections[0].rows] == ["new"]
+    assert [row.job.method for row in board.sections[0].rows] == ["new"]
     assert board.older == ((f"1-{'cd' * 6}", 1),)
     build(root)
     assert "Earlier revisions" in (root / "someone-gm-tiny.md").read_text("utf-8")
@@ -183,7 +184,7 @@ def test_rows_of_other_images_are_not_compared(root: Path, add: Any) -> None:
     add(method="b", card=SURE)
     add(method="c", prefix="other", card=SURE)
     found = read_leaderboards(root)
-    rows = {row.method.name: row for row in found.boards[0].sections[0].rows}
+    rows = {row.job.method: row for row in found.boards[0].sections[0].rows}
     assert rows["c"].rank is None
     assert rows["c"].unranked == "judged other images"
     assert rows["a"].rank == (1, 2)
@@ -375,7 +376,7 @@ def test_design_is_that_of_the_card() -> None:
     ]  # fmt: skip
     dataset = DatasetEntry(
         name="gm-ffhq", revision="1", content_hash="0" * 64, image_size=(32, 32),
-        reference=1, sources=entries,
+        reference=1, sources=tuple(entries), shortcut=None,
     )  # fmt: skip
     design = design_of(dataset)
     assert list(design)[:3] == ["family", "upsampling", "nonlinearity"]

@@ -238,7 +238,7 @@ def test_comparing_two_rows_says_what_the_ranks_rest_on(board: Any, site: Path) 
 
     (made,) = read_leaderboards(site.parent / "leaderboards").boards
     pairs, rows = made.sections[1].pairs, made.sections[1].rows
-    assert [row.method.name for row in rows[:4]] == ["best", "near", "middle", "far"]
+    assert [row.job.method for row in rows[:4]] == ["best", "near", "middle", "far"]
     choose(board, "#compare-section", "Budget small")
     choose(board, "#compare-first", "best:wavelet")
     choose(board, "#compare-second", "far:wavelet")

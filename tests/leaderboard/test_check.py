@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from fpbench.distribution import NAME
 from fpbench.errors import BadInput
 from fpbench.leaderboard.archive.collect import collect
 from fpbench.leaderboard.audit.check import changed_entries, check, methods_of, packages_of
@@ -114,7 +115,7 @@ def test_only_changes_are_scored_again(repository: Path, add: Any) -> None:
     assert report.problems == ()
     assert (report.records, report.rescored) == (3, 1)
     assert report.changed is not None
-    assert [entry.record.method.name for entry in report.changed] == ["asnani"]
+    assert [entry.record.job.method for entry in report.changed] == ["asnani"]
 
 
 def test_result_that_drifts_without_a_new_version(
@@ -130,6 +131,27 @@ def test_result_that_drifts_without_a_new_version(
     assert "drifted from the result that was there (accuracy" in problems(repository, since="HEAD")
     git(repository.parent, "commit", "-qam", "Drift")
     assert "drifted" in problems(repository, since="HEAD~1")
+
+
+def test_another_schema_is_no_drift_and_hides_none(root: Path, add: Any, as_version_1: Any) -> None:
+    """Records committed in version 1 and rewritten in the present one say the same, or drift."""
+    paths = [add(method="prnu"), add(method="yu", skill=0.6)]
+    now = [path.read_text("utf-8") for path in paths]
+    for path in paths:
+        as_version_1(path)
+    build(root)
+    git(root.parent, "init", "-q", "-b", "main")
+    git(root.parent, "add", root.name)
+    git(root.parent, "commit", "-qm", "Add results")
+    for path, text in zip(paths, now, strict=True):
+        path.write_text(text, "utf-8")
+    report = check(root, since="HEAD")
+    assert report.problems == () and report.rescored == 2
+    assert report.changed is not None and len(report.changed) == 2
+    tamper(paths[0], by=0.2)
+    found = problems(root, since="HEAD", rescore=False)
+    assert "prnu" in found and "drifted from the result that was there (accuracy.value" in found
+    assert found.count("drifted") == 1
 
 
 def test_new_version_is_no_drift(repository: Path, add: Any) -> None:
@@ -173,7 +195,7 @@ def test_record_of_another_revision_of_a_known_dataset(
 
 def test_packages_are_plain_names_and_versions(root: Path, add: Any) -> None:
     add(method="a", package="my-method 1.2")
-    add(method="b", package="fpbench 0.1.0")
+    add(method="b", package=f"{NAME} 0.1.0")
     add(method="c", package="evil --index-url=https://example.org 1.0")
     add(method="d", package="git+https://example.org/x 1.0")
     add(method="e", package="other")
@@ -193,4 +215,4 @@ def test_changed_entries(repository: Path, add: Any) -> None:
     assert len(changed_entries(repository, None)) == 2
     add(method="asnani")
     (entry,) = changed_entries(repository, "HEAD")
-    assert entry.record.method.name == "asnani"
+    assert entry.record.job.method == "asnani"

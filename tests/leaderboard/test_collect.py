@@ -7,13 +7,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from fpbench.leaderboard.schema import load_record
 
 from fpbench.errors import BadInput
-from fpbench.leaderboard import schema
 from fpbench.leaderboard.archive.collect import collect
 from fpbench.leaderboard.output.build import build, read_leaderboards
-from fpbench.runs import record as record_module
+from fpbench.runs import migrations
+from fpbench.runs.record import read_record
 
 
 def edit(path: Path, **changes: Any) -> None:
@@ -83,25 +82,25 @@ def test_number_beyond_all_numbers(broken: Any) -> None:
         text = path.read_text("utf-8").replace('"fit_seconds": 1.5', '"fit_seconds": 1e999')
         path.write_text(text)
 
-    assert "1e999 is not a number that a record may hold" in broken(change)
+    assert "1e999 is not a number that a document may hold" in broken(change)
 
 
 def sources(path: Path, position: int, **changes: Any) -> None:
-    listed = json.loads(path.read_text("utf-8"))["dataset"]["sources"]
+    listed = json.loads(path.read_text("utf-8"))["test"]["sources"]
     listed[position] |= changes
-    edit(path, dataset__sources=listed)
+    edit(path, test__sources=listed)
 
 
 @pytest.mark.parametrize(
     ("how", "told"),
     [
         (lambda path: edit(path, created="2026-01-01T00:00:00"), "has no time zone"),
-        (lambda path: edit(path, dataset__sources=[]), "there is no generator"),
+        (lambda path: edit(path, test__sources=[]), "there is no generator"),
         (lambda path: sources(path, 1, name="vae-c"), "'vae-c' is there twice"),
         (lambda path: sources(path, 1, family="Real"), "more than one is of the family Real"),
         (lambda path: sources(path, 1, test=-24), "a number of images is negative"),
-        (lambda path: edit(path, protocol__fold=2, protocol__folds=2), "no fold 2 of 2"),
-        (lambda path: edit(path, protocol__fold=0), "no fold 0 of None"),
+        (lambda path: edit(path, job__fold=2, job__folds=2), "no fold 2 of 2"),
+        (lambda path: edit(path, job__fold=0), "no fold 0 of None"),
         (lambda path: edit(path, schema_version="1"), "schema version '1', which is no whole"),
     ],
 )
@@ -114,7 +113,7 @@ def test_records_that_contradict_themselves(broken: Any, how: Any, told: str) ->
 def test_card_of_another_method(root: Path, add: Any) -> None:
     path = add(method="prnu", card={"name": "someone-else"})
     collection = collect(root)
-    assert [entry.record.method.name for entry in collection.entries] == ["prnu"]
+    assert [entry.record.job.method for entry in collection.entries] == ["prnu"]
     assert collection.cards == {}
     (problem,) = collection.problems
     assert problem.where == (path.parent / "card.yaml").relative_to(root).as_posix()
@@ -125,14 +124,14 @@ def test_ablation_of_the_same_method(root: Path, add: Any) -> None:
     add(method="prnu")
     limited = add(method="prnu", limits={"train_images": 20})
     collection = collect(root)
-    assert [entry.record.protocol.train_images for entry in collection.entries] == [None]
+    assert [entry.record.job.limits.train_images for entry in collection.entries] == [None]
     (problem,) = collection.problems
     assert problem.where == limited.relative_to(root).as_posix()
     assert "of an ablation (train images: 20), which is never ranked" in problem.message
 
 
 def test_limit_changed_after_the_run(broken: Any) -> None:
-    found = broken(lambda path: edit(path, protocol__train_images=20))
+    found = broken(lambda path: edit(path, job__limits__train_images=20))
     assert "a field was changed after the run" in found
 
 
@@ -202,8 +201,16 @@ def test_record_that_is_a_link(broken: Any, tmp_path: Path) -> None:
 
 
 def test_job_that_does_not_follow_from_the_fields(broken: Any) -> None:
-    found = broken(lambda path: edit(path, dataset__revision="2-ffffffffffff"))
-    assert "does not follow from the record's method" in found
+    revision = "2-ffffffffffff"
+    found = broken(
+        lambda path: edit(path, job__train__revision=revision, job__test__revision=revision)
+    )
+    assert "does not follow from the record's job" in found
+
+
+def test_side_that_was_changed_alone(broken: Any) -> None:
+    found = broken(lambda path: edit(path, job__train__content_hash="cd" * 32))
+    assert "is a record of results/gm-tiny-to-gm-tiny/prnu/" in found
 
 
 def test_failed_job(broken: Any) -> None:
@@ -248,7 +255,7 @@ def test_two_packages_that_claim_one_name(root: Path, add: Any) -> None:
     add(method="mine", package="one 1.0")
     add(method="mine", package="two 0.3", seed=1)
     found = collect(root)
-    assert [entry.record.method.name for entry in found.entries] == ["prnu"]
+    assert [entry.record.job.method for entry in found.entries] == ["prnu"]
     assert "one and two" in str(found.problems[0])
 
 
@@ -284,29 +291,58 @@ def test_missing_folder(tmp_path: Path) -> None:
         collect(tmp_path / "nowhere")
 
 
-def test_older_records_are_migrated(root: Path, add: Any, monkeypatch: Any) -> None:
+def test_records_of_version_1_stand_on_boards_as_they_did(
+    root: Path, add: Any, as_version_1: Any
+) -> None:
+    paths = sorted(add(method="prnu", seed=seed, params={"k": 5}) for seed in range(2))
+    build(root)
+    before = {path.name: path.read_bytes() for path in root.glob("*.md")}
+    records = [read_record(path) for path in paths]
+    for path in paths:
+        as_version_1(path)
+        assert json.loads(path.read_text("utf-8"))["protocol"]["seed"] in (0, 1)
+    collection = collect(root)
+    assert collection.problems == () and [e.record for e in collection.entries] == records
+    build(root)
+    assert {path.name: path.read_bytes() for path in root.glob("*.md")} == before
+
+
+def test_records_of_a_later_version_need_a_migration(
+    root: Path, add: Any, monkeypatch: Any
+) -> None:
     path = add(method="prnu")
+    version = migrations.SCHEMA_VERSION
     document = json.loads(path.read_text("utf-8"))
-    document["method"]["label"] = document["method"].pop("variant")
+    document["job"]["label"] = document["job"].pop("variant")
     path.write_text(json.dumps(document), "utf-8")
 
     def rename(content: dict[str, Any]) -> dict[str, Any]:
-        method = dict(content["method"])
-        method["variant"] = method.pop("label")
-        return {**content, "method": method}
+        job = dict(content["job"])
+        job["variant"] = job.pop("label")
+        return {**content, "job": job}
 
-    monkeypatch.setattr(schema, "SCHEMA_VERSION", 2)
-    monkeypatch.setitem(schema.MIGRATIONS, 1, rename)
-    migrated = load_record(path)
-    assert migrated.schema_version == 2
-    assert migrated.method.variant == "wavelet"
-    edit(path, method={"name": "prnu"})
-    with pytest.raises(BadInput, match="schema version 1 but not its fields"):
-        load_record(path)
+    monkeypatch.setattr(migrations, "SCHEMA_VERSION", version + 1)
+    with pytest.raises(BadInput, match=f"schema version {version}, which cannot be brought to"):
+        read_record(path)
+    monkeypatch.setitem(migrations.MIGRATIONS, version, rename)
+    migrated = read_record(path)
+    assert migrated.schema_version == version + 1
+    assert migrated.job.variant == "wavelet"
+    edit(path, job={"method": "prnu"})
+    with pytest.raises(BadInput, match=f"schema version {version} but not its fields"):
+        read_record(path)
 
 
-def test_every_older_schema_has_a_migration() -> None:
-    assert set(schema.MIGRATIONS) == set(range(1, record_module.SCHEMA_VERSION))
+def test_record_with_scores_left_out(root: Path, add: Any) -> None:
+    add(method="prnu")
+    few = add(method="prnu", seed=1, families=["attribution", "bags"])
+    collection = collect(root)
+    assert [entry.record.job.seed for entry in collection.entries] == [0]
+    (problem,) = collection.problems
+    assert problem.where == few.relative_to(root).as_posix()
+    assert "holds the scores of attribution, bags only; run the job again without --scores" in (
+        problem.message
+    )
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root reads everything")

@@ -9,14 +9,14 @@ from typing import Any
 import numpy as np
 import pytest
 from click.testing import CliRunner
-from fpbench.runs.artifacts import Evidence, read_evidence, write_evidence
-from fpbench.runs.scoring import compute_scores, score_entries
 from PIL import Image
 
 from fpbench.cli.main import cli
-from fpbench.leaderboard.archive.claims import protocol_of
 from fpbench.leaderboard.audit.verify import verify
-from fpbench.runs.record import Record
+from fpbench.runs.evidence import write_evidence
+from fpbench.runs.record import read_record
+from fpbench.runs.rescoring import evidence_of, score_again
+from fpbench.scores.evidence import PROBABILITIES, Evidence
 
 
 def invoke(*words: str, code: int = 0) -> str:
@@ -65,33 +65,34 @@ def test_a_rerun_uses_as_many_threads_as_the_record(
 
     from fpbench.runs import execute as engine
 
-    record = Record.model_validate_json(run.read_text("utf-8"))
+    record = read_record(run)
     before = torch.get_num_threads()
     assert record.environment.threads == before
     other = record.environment.model_copy(update={"threads": before + 1})
-    run.write_text(record.model_copy(update={"environment": other}).model_dump_json(), "utf-8")
+    run.write_text(record.model_copy(update={"environment": other}).json_text(), "utf-8")
     seen = []
-    original = engine.execute
+    original = engine.fit
 
-    def watched(*arguments: Any, **options: Any) -> Record:
+    def watched(*arguments: Any, **options: Any) -> Any:
         seen.append(torch.get_num_threads())
         return original(*arguments, **options)
 
-    monkeypatch.setattr(engine, "execute", watched)
-    verify(run, dataset=str(images), device="cpu")
+    monkeypatch.setattr(engine, "fit", watched)
+    found = verify(run, dataset=str(images), device="cpu")
     assert seen == [before + 1] and torch.get_num_threads() == before
+    assert found.steps[-1].what == "rerun" and found.steps[-1].outcome != "not checked"
 
 
 def test_predictions_swapped_with_scores_and_checksums_made_to_fit(images: Path, run: Path) -> None:
-    evidence = read_evidence(run.parent)
-    record = Record.model_validate_json(run.read_text("utf-8"))
+    record = read_record(run)
+    evidence, labels = evidence_of(record, run.parent)
     better = np.full_like(evidence.proba, 0.05)
-    better[np.arange(len(better)), evidence.labels] = 0.9
-    forged = Evidence(**{**evidence.__dict__, "proba": better})
-    artifacts = {**record.artifacts, **write_evidence(run.parent, forged)}
-    scores = score_entries(compute_scores(forged, protocol_of(record)))
-    lie = record.model_copy(update={"artifacts": artifacts, "scores": scores})
-    run.write_text(lie.model_dump_json(), "utf-8")
+    better[np.arange(len(better)), labels.labels] = 0.9
+    forged = Evidence({**evidence.arrays, PROBABILITIES: better}, evidence.reasons)
+    artifacts = {**record.artifacts, **write_evidence(run.parent, forged, labels)}
+    scores = score_again(record, run.parent)
+    lie = record.model_copy(update={"artifacts": artifacts}).with_scores(scores)
+    run.write_text(lie.json_text(), "utf-8")
     found = verify(run, dataset=str(images), device="cpu")
     steps = {step.what: step for step in found.steps}
     assert steps["files"].outcome == steps["scores"].outcome == "bitwise"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -9,14 +10,13 @@ from typing import Any
 
 import pytest
 from click.testing import CliRunner
-from fpbench.runs.transferrecord import TransferRecord, read_transfer
 
 from fpbench.cli.main import cli
 from fpbench.errors import BadInput
-from fpbench.leaderboard.archive.claims import recomputed, spec_of
+from fpbench.leaderboard.archive.claims import recomputed
 from fpbench.leaderboard.audit.rescore import rescore
 from fpbench.runs.job import SCORING_VERSION
-from fpbench.runs.record import Record, ScoreEntry
+from fpbench.runs.record import Record, ScoreEntry, read_record
 from fpbench.runs.store import Store
 
 
@@ -28,13 +28,12 @@ def invoke(*words: str, code: int = 0) -> str:
 
 def of_rules(version: int, run: Path, store: Store) -> tuple[Path, Record]:
     """The run as rules of a version would have left it: another job, another interval."""
-    record = Record.model_validate_json(run.read_text("utf-8"))
-    spec = replace(spec_of(record), scoring=version)
+    record = read_record(run)
+    job = replace(record.job, scoring=version)
     scores = dict(record.scores)
     scores["accuracy"] = ScoreEntry(value=0.123, ci_low=0.1, ci_high=0.2, n=1)
-    protocol = record.protocol.model_copy(update={"scoring": version})
-    old = record.model_copy(update={"job": spec.key, "protocol": protocol, "scores": scores})
-    folder = store.folder(spec)
+    old = record.model_copy(update={"key": job.key, "job": job, "scores": scores})
+    folder = store.folder(job)
     shutil.copytree(run.parent, folder)
     (folder / "figures").mkdir()
     (folder / "figures" / "tsne.png").write_bytes(b"a picture")
@@ -46,13 +45,13 @@ def test_scores_are_those_that_the_present_rules_give(make_run: Any, tmp_path: P
     store = Store(tmp_path / "store")
     path, record = of_rules(SCORING_VERSION - 1, make_run(), store)
     with pytest.raises(BadInput, match="fpbench rescore"):
-        recomputed(Record.model_validate_json(path.read_text("utf-8")), path)
+        recomputed(read_record(path), path)
     moved = rescore(path)
-    assert moved == store.folder(spec_of(record)) / "record.json"
-    assert Record.model_validate_json(moved.read_text("utf-8")) == record
+    assert moved == store.folder(record.job) / "record.json"
+    assert read_record(moved) == record
     assert recomputed(record, moved) == []
     assert (moved.parent / "figures" / "tsne.png").read_bytes() == b"a picture"
-    assert not path.parent.exists() and store.find(spec_of(record)) == record
+    assert not path.parent.exists() and store.find(record.job) == record
     assert rescore(moved) is None
 
 
@@ -63,8 +62,8 @@ def test_declined_jobs_move_and_failed_ones_stay(make_run: Any, tmp_path: Path) 
         moved = rescore(path)
         assert (moved is not None) is moves
         if moved is not None:
-            found = Record.model_validate_json(moved.read_text("utf-8"))
-            assert found.protocol.scoring == SCORING_VERSION and found.scores == {}
+            found = read_record(moved)
+            assert found.job.scoring == SCORING_VERSION and found.scores == {}
 
 
 def test_what_does_not_follow_is_left_as_it_is(make_run: Any, tmp_path: Path) -> None:
@@ -96,17 +95,26 @@ def test_the_command_takes_folders_and_transfers(make_run: Any, tmp_path: Path) 
         "--train-sources", "dcgan-small,beta-vae-small",
         "--test-sources", "dcgan-small,glow-small",
     )  # fmt: skip
-    (path,) = out.rglob("transfer.json")
-    record = read_transfer(path)
-    older = TransferRecord.model_validate(
-        record.model_dump()
-        | {"protocol": record.protocol.model_copy(update={"scoring": 1}).model_dump()}
-    )
-    from fpbench.leaderboard.view.transfers import transfer_spec
-
-    older = older.model_copy(update={"job": transfer_spec(older).key, "scores": {}})
-    folder = path.parent.with_name(older.job)
+    (path,) = out.rglob("record.json")
+    record = read_record(path)
+    job = replace(record.job, scoring=1)
+    older = record.model_copy(update={"key": job.key, "job": job, "scores": {}})
+    folder = path.parent.with_name(job.key)
     path.parent.rename(folder)
-    (folder / path.name).write_text(older.model_dump_json(), "utf-8")
+    (folder / path.name).unlink()
+    # Under the name that the records of transfers had.
+    (folder / "transfer.json").write_text(older.json_text(), "utf-8")
     assert "1 of 1 runs scored anew" in invoke("rescore", str(out))
-    assert read_transfer(path) == record and not folder.exists()
+    assert read_record(path) == record and not folder.exists()
+    assert not list(out.rglob("transfer.json"))
+
+
+def test_runs_of_version_1_of_the_schema_are_brought_to_the_present_one(
+    make_run: Any, tmp_path: Path, as_version_1: Any
+) -> None:
+    store = Store(tmp_path / "store")
+    path, record = of_rules(SCORING_VERSION - 1, make_run(), store)
+    as_version_1(path)
+    moved = rescore(path)
+    assert moved is not None and read_record(moved) == record
+    assert json.loads(moved.read_text("utf-8"))["schema_version"] == record.schema_version

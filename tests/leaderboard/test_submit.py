@@ -82,6 +82,26 @@ def test_ablations_are_never_ranked(
     assert verify(run, rerun=False).outcome == "bitwise"
 
 
+def test_runs_with_scores_left_out_are_refused(root: Path, make_run: Any) -> None:
+    run = make_run(method="prnu", families=["attribution"])
+    with pytest.raises(BadInput, match=r"the scores of attribution only; run the job again with"):
+        prepare(run, root)
+    assert verify(run, rerun=False).outcome == "bitwise"
+
+
+def test_runs_of_version_1_of_the_schema_are_taken_as_they_are(
+    root: Path, make_run: Any, as_version_1: Any
+) -> None:
+    run = make_run(method="prnu")
+    as_version_1(run)
+    write(prepare(run, root), root)
+    build(root)
+    assert check(root).problems == ()
+    (sent,) = root.glob("results/*/*/*.json")
+    assert sent.read_bytes() == run.read_bytes()
+    assert prepare(run, root).state == "already there"
+
+
 def test_declined_runs_are_taken(root: Path, make_run: Any) -> None:
     submission = prepare(make_run(method="prnu", status="declined", reason="no weights"), root)
     assert sorted(Path(name).suffix for name in submission.files) == [".json", ".yaml"]
@@ -126,7 +146,7 @@ def test_command_shows_then_writes(root: Path, make_run: Any) -> None:
     runner = CliRunner()
     shown = runner.invoke(cli, ["submit", str(run.parent), "--root", str(root), "--dry-run"])
     assert shown.exit_code == 0, shown.output
-    assert "prnu:wavelet on someone/gm-tiny, seed 0, budget small" in shown.output
+    assert "prnu:wavelet on someone/gm-tiny, seed 0: 0.819 (new)" in shown.output
     assert "predictions.parquet" in shown.output
     assert not (root / "results").exists()
     sent = runner.invoke(cli, ["submit", str(run.parent), "--root", str(root)])

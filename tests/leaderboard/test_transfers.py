@@ -10,13 +10,15 @@ from typing import Any
 import pyarrow.parquet as pq
 import pytest
 from click.testing import CliRunner
-from fpbench.runs.transferrecord import read_transfer
 
 from fpbench.cli.main import cli
+from fpbench.leaderboard.archive.collect import Entry, Problem, collect
+from fpbench.leaderboard.archive.layout import record_path
 from fpbench.leaderboard.audit.check import check
+from fpbench.leaderboard.audit.verify import verify
 from fpbench.leaderboard.output.build import build
 from fpbench.leaderboard.output.site.write import write_site
-from fpbench.leaderboard.view.transfers import collect_transfers, transfer_path
+from fpbench.runs.record import read_record
 
 HALVES = (
     "--train-on", "gm-mini", "--test-on", "gm-mini",
@@ -40,6 +42,11 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return out
 
 
+def transfers(root: Path) -> tuple[tuple[Entry, ...], tuple[Problem, ...]]:
+    found = collect(root)
+    return found.transfers, found.problems
+
+
 @pytest.fixture
 def root(runs: Path, tmp_path: Path) -> Path:
     folder = tmp_path / "leaderboards"
@@ -52,15 +59,15 @@ def test_from_runs_to_the_board(root: Path, runs: Path) -> None:
     records = sorted((root / "transfers").rglob("*.json"))
     assert len(records) == 3
     for path in records:
-        assert transfer_path(root, read_transfer(path)) == path
+        assert record_path(root, read_record(path)) == path
         assert (path.with_suffix("") / "predictions.parquet").is_file()
     build(root)
     page = (root / "transfer.md").read_text("utf-8")
     assert "Models in both: DCGAN." in page and "Tested only: Glow." in page
     rows = [line for line in page.splitlines() if line.startswith("| **")]
     assert len(rows) == 2
-    found = [read_transfer(path) for path in records]
-    pixels = [r.scores["auc_real"].value or 0 for r in found if r.method.name == "pixels"]
+    found = [read_record(path) for path in records]
+    pixels = [r.scores["auc_real"].value or 0 for r in found if r.job.method == "pixels"]
     assert f"{sum(pixels) / 2:.3f}" in next(row for row in rows if "pixels" in row)
     write_site(root, root.parent / "site")
     shown = (root.parent / "site" / "transfer.html").read_text("utf-8")
@@ -69,6 +76,66 @@ def test_from_runs_to_the_board(root: Path, runs: Path) -> None:
     report = check(root)
     assert report.problems == () and report.rescored == 3
     assert "0 new results" in invoke("submit", str(runs), "--root", str(root))
+
+
+def test_records_as_they_were_before_there_was_one_kind_of_record(
+    root: Path, runs: Path, tmp_path: Path
+) -> None:
+    """Beside a closed-set record's, their job was flattened into them, in words of its own."""
+    build(root)
+    page = (root / "transfer.md").read_bytes()
+    paths = sorted((root / "transfers").rglob("*.json"))
+    records = [read_record(path) for path in paths]
+    for path in paths:
+        shown = json.loads(path.read_text("utf-8"))
+        path.write_text(json.dumps(as_version_1(shown)), "utf-8")
+    for path, record in zip(paths, records, strict=True):
+        old = read_record(path)
+        for part in ("key", "job", "method", "scores", "cost", "artifacts", "created"):
+            assert getattr(old, part) == getattr(record, part), part
+        assert old.setup.facts == record.setup.facts
+        assert [s.test for s in old.test.sources] == [s.test for s in record.test.sources]
+    assert verify(paths[0], rerun=False).outcome == "bitwise"
+    build(root)
+    assert (root / "transfer.md").read_bytes() == page and check(root).problems == ()
+
+
+def as_version_1(shown: dict[str, Any]) -> dict[str, Any]:
+    job, facts = shown["job"], shown["setup"]["facts"]
+    sides = {}
+    for name in ("train", "test"):
+        stated = {key: job[name][key] for key in ("name", "revision", "content_hash")}
+        sources = [
+            {key: source[key] for key in ("name", "family", "architecture")}
+            | {"images": source[name]}
+            for source in shown[name]["sources"]
+        ]
+        chosen, size = job[name]["sources"], shown[name]["image_size"]
+        sides[name] = {**stated, "chosen": chosen, "image_size": size, "sources": sources}
+    rules = ("size_rule", "judged_size")
+    kept = ("status", "reason", "created", "scores", "cost", "artifacts")
+    return {
+        "schema_version": 1,
+        "kind": "transfer",
+        "job": shown["key"],
+        "method": {
+            "name": job["method"],
+            "variant": job["variant"],
+            "version": job["method_version"],
+            "params": job["params"],
+            **shown["method"],
+        },
+        **sides,
+        "protocol": {
+            **{key: job[key] for key in ("budget", "seed", "scoring")},
+            **job["settings"],
+            **{key: facts[key] for key in rules},
+            "classifier": shown["setup"]["classifier"],
+        },
+        "labels": {key: value for key, value in facts.items() if key not in rules},
+        "environment": {k: v for k, v in shown["environment"].items() if k != "executor"},
+        **{key: shown[key] for key in kept},
+    }
 
 
 def test_changed_values_predictions_and_fields_are_caught(root: Path) -> None:
@@ -82,7 +149,7 @@ def test_changed_values_predictions_and_fields_are_caught(root: Path) -> None:
         second.with_suffix("") / "predictions.parquet",
     )
     document = json.loads(third.read_text("utf-8"))
-    document["protocol"]["seed"] = 7
+    document["job"]["seed"] = 7
     third.write_text(json.dumps(document), "utf-8")
     told = {problem.where: problem.message for problem in check(root).problems}
     link = first.relative_to(root).as_posix()
@@ -95,7 +162,7 @@ def test_changed_values_predictions_and_fields_are_caught(root: Path) -> None:
     ("change", "message"),
     [
         (lambda d: d.update(schema_version=9), "schema version 9"),
-        (lambda d: d.pop("labels"), "labels"),
+        (lambda d: d.pop("setup"), "setup: Field required"),
         (lambda d: d.update(status="failed", reason="it broke"), "it broke"),
     ],
 )
@@ -106,7 +173,7 @@ def test_what_is_no_record_is_named_and_the_rest_stands(
     document = json.loads(path.read_text("utf-8"))
     change(document)
     path.write_text(json.dumps(document), "utf-8")
-    entries, (problem,) = collect_transfers(root)
+    entries, (problem,) = transfers(root)
     assert len(entries) == 2 and message in problem.message
     assert problem.where == path.relative_to(root).as_posix()
 
@@ -116,7 +183,7 @@ def test_predictions_of_other_columns_are_refused(root: Path) -> None:
     predictions = path.with_suffix("") / "predictions.parquet"
     table = pq.read_table(predictions)
     pq.write_table(table.drop_columns([table.column_names[-1]]), predictions)
-    entries, (problem,) = collect_transfers(root)
+    entries, (problem,) = transfers(root)
     assert len(entries) == 2 and "checksum differs" in problem.message
     shutil.rmtree(predictions.parent)
-    assert "is missing" in collect_transfers(root)[1][0].message
+    assert "is missing" in transfers(root)[1][0].message

@@ -9,13 +9,14 @@ from typing import Any
 import numpy as np
 import pytest
 from click.testing import CliRunner
-from fpbench.runs.artifacts import write_embeddings
 
 from fpbench.cli.main import cli
 from fpbench.errors import BadInput
-from fpbench.leaderboard.archive.claims import Difference, spec_of
+from fpbench.leaderboard.archive.claims import Difference
 from fpbench.leaderboard.audit.verify import judged_rerun, verify
-from fpbench.runs.record import Record, ScoreEntry
+from fpbench.runs.evidence import write_embeddings
+from fpbench.runs.job import Job
+from fpbench.runs.record import ScoreEntry
 
 
 def change(path: Path, keep_job: bool = False, **changes: Any) -> None:
@@ -27,7 +28,7 @@ def change(path: Path, keep_job: bool = False, **changes: Any) -> None:
             target = target[part]
         target[last] = value
     if keep_job:
-        document["job"] = spec_of(Record.model_validate(document)).key
+        document["key"] = Job.from_dict(document["job"]).key
     path.write_text(json.dumps(document), "utf-8")
 
 
@@ -72,13 +73,15 @@ def test_last_digit_is_within_tolerance(make_run: Any) -> None:
 
 def test_wrong_revision(make_run: Any) -> None:
     path = make_run()
-    change(path, dataset__revision="2-000000000000")
+    revision = "2-000000000000"
+    change(path, job__train__revision=revision, job__test__revision=revision)
     assert outcomes(path)["job"] == "mismatch"
 
 
 def test_wrong_revision_with_a_job_made_to_fit(make_run: Any) -> None:
     path = make_run(dataset="gm-mini")
-    change(path, keep_job=True, dataset__revision="1-ffffffffffff")
+    revision = "1-ffffffffffff"
+    change(path, keep_job=True, job__train__revision=revision, job__test__revision=revision)
     found = verify(path, offline=True)
     assert {s.what: s.outcome for s in found.steps}["job"] == "bitwise"
     (dataset,) = [s for s in found.steps if s.what == "dataset"]
@@ -109,13 +112,41 @@ def test_swapped_predictions_with_checksums_made_to_fit(make_run: Any) -> None:
     assert found["scores"] == "mismatch"
 
 
-def test_other_counts_than_the_record_states(make_run: Any) -> None:
+@pytest.mark.parametrize(
+    ("counts", "told"),
+    [
+        ((23, 25), "the record has 23 test images of 'gan-a', the predictions 24"),
+        ((23, 24), "predictions.parquet judges 96 images, but there are 95"),
+        ((10**9, 24), "judges 96 images, but there are 1000000072"),
+    ],
+)
+def test_other_counts_than_the_record_states(
+    make_run: Any, counts: tuple[int, int], told: str
+) -> None:
     path = make_run()
     document = json.loads(path.read_text("utf-8"))
-    document["dataset"]["sources"][1]["test"] = 23
+    for position, count in enumerate(counts, start=1):
+        document["test"]["sources"][position]["test"] = count
     path.write_text(json.dumps(document), "utf-8")
     (scores,) = [s for s in verify(path, rerun=False).steps if s.what == "scores"]
-    assert "the record has 23 test images of 'gan-a', the predictions 24" in scores.details[0]
+    assert scores.outcome == "mismatch" and told in scores.details[0]
+
+
+def test_record_of_version_1(make_run: Any, as_version_1: Any) -> None:
+    path = make_run()
+    as_version_1(path)
+    assert verify(path, rerun=False).outcome == "bitwise"
+    assert verify(path.parent, rerun=False).outcome == "bitwise"
+    change(path, protocol__seed=9)
+    assert outcomes(path)["job"] == "mismatch"
+
+
+def test_record_with_some_scores(make_run: Any) -> None:
+    path = make_run(families=["attribution", "separability"])
+    assert set(json.loads(path.read_text("utf-8"))["scores"]) > {"accuracy", "fdr_raw"}
+    assert verify(path, rerun=False).outcome == "bitwise"
+    change(path, setup__families=None)
+    assert outcomes(path)["scores"] == "mismatch"  # the others are missing from the record
 
 
 def test_missing_file(make_run: Any) -> None:

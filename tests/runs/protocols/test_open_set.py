@@ -8,12 +8,12 @@ from typing import Any
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
-from fpbench.leaderboard.verify import verify
 from sklearn.metrics import balanced_accuracy_score, roc_auc_score
 
 from fpbench.datasets.resolve import resolve
 from fpbench.errors import BadInput
 from fpbench.images import Source
+from fpbench.leaderboard.audit.verify import verify
 from fpbench.runs.evidence import EVIDENCE
 from fpbench.runs.execute import execute
 from fpbench.runs.job import Job, Limits

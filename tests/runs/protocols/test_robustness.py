@@ -7,7 +7,6 @@ from typing import Any
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
-from fpbench.leaderboard.verify import verify
 from sklearn.metrics import balanced_accuracy_score, roc_auc_score
 from tests.runs.protocols import conftest  # type: ignore[import-not-found]
 
@@ -15,6 +14,7 @@ from fpbench.compute.perturbations import PERTURBATIONS, TABLE, Strength
 from fpbench.datasets.resolve import resolve
 from fpbench.errors import BadInput
 from fpbench.images import ImageSet, Source
+from fpbench.leaderboard.audit.verify import verify
 from fpbench.runs.evidence import read_evidence
 from fpbench.runs.execute import execute
 from fpbench.runs.job import Job, Limits
