@@ -39,3 +39,23 @@ def test_importing_fpbench_imports_nothing_else() -> None:
     )
     assert done.stdout.strip() == "[]"
     assert {"run", "fit", "load_dataset", "read_record"} <= set(dir(fpbench))
+
+
+@pytest.mark.parametrize(
+    ("given", "found"),
+    [({}, "PASSIVE 1000"), ({"OMP_WAIT_POLICY": "ACTIVE"}, "ACTIVE None")],
+)
+def test_threads_that_wait_sleep_unless_the_user_says_otherwise(
+    given: dict[str, str], found: str
+) -> None:
+    import os
+    import subprocess
+    import sys
+
+    names = ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT")
+    environment = {k: v for k, v in os.environ.items() if k not in names} | given
+    script = f"import os, fpbench; print(*map(os.environ.get, {names!r}))"
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=True, env=environment
+    )
+    assert done.stdout.strip() == found

@@ -13,12 +13,22 @@ The functions live in `fpbench.library` and are imported when they are first use
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from fpbench.library import ablate, fit, load_dataset, read_record, run, transfer
 
 __version__ = "0.1.0"
+
+# Torch's threads spin while they wait for each other, which on a machine that does something else
+# as well makes training 10 to 25 times slower: the one waited for does not get the core. They
+# shall sleep after a short spin instead. OpenMP reads this once, when torch loads it, so it is set
+# here, before anything of fpbench can import torch, and only where the user has not decided.
+if "OMP_WAIT_POLICY" not in os.environ and "GOMP_SPINCOUNT" not in os.environ:
+    os.environ["OMP_WAIT_POLICY"] = "PASSIVE"
+    os.environ["GOMP_SPINCOUNT"] = "1000"
+    os.environ.setdefault("KMP_BLOCKTIME", "0")
 
 __all__ = ["__version__", "ablate", "fit", "load_dataset", "read_record", "run", "transfer"]
 
