@@ -66,7 +66,7 @@ def test_200_kills_lose_no_job_and_leave_no_scratch(tmp_path: Path) -> None:
             before = {}
         process = begin(images, out)
         kind = draw.choice(KINDS)
-        moment = draw.uniform(0, 8)
+        moment = draw.uniform(0, 6)
         try:
             _, errors = process.communicate(timeout=moment)
             untimely += 1  # it was done before
