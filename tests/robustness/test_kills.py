@@ -1,12 +1,12 @@
 """A plan that is killed again and again loses no finished job and leaves nothing half-written."""
 
-import contextlib
-import os
 import random
 import shutil
 import signal
 import subprocess
 import sys
+import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -51,13 +51,37 @@ def finished(out: Path) -> dict[str, bytes]:
     return found
 
 
+@pytest.fixture(autouse=True)
+def listening() -> Iterator[None]:
+    """A child of a process that ignores HUP (nohup) would ignore it, too."""
+    before = signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    yield
+    signal.signal(signal.SIGHUP, before)
+
+
+def paces(images: Path, out: Path) -> tuple[float, float]:
+    """Seconds until the first job of the plan begins to be written, and until the plan is done."""
+    started = time.perf_counter()
+    process = begin(images, out)
+    first = None
+    while process.poll() is None:
+        if first is None and any(out.rglob(f"{SCRATCH}*")):
+            first = time.perf_counter() - started
+        time.sleep(0.05)
+    _, errors = process.communicate()
+    assert process.returncode == 0, errors.decode()
+    assert len(finished(out)) == JOBS
+    shutil.rmtree(out)
+    whole = time.perf_counter() - started
+    return first if first is not None else whole / 2, whole
+
+
 def test_200_kills_lose_no_job_and_leave_no_scratch(tmp_path: Path) -> None:
     images, out = write_images(tmp_path / "images"), tmp_path / "runs"
     draw = random.Random(16)  # noqa: S311  (the same moments every time)
-    told = f"seed {16}"
+    first, whole = paces(images, out)
     hit = dict.fromkeys(KINDS, 0)
-    untimely = 0
-    plans = 0
+    untimely = plans = within = 0
     while sum(hit.values()) < 200:
         before = finished(out) if out.is_dir() else {}
         if len(before) == JOBS:
@@ -66,7 +90,9 @@ def test_200_kills_lose_no_job_and_leave_no_scratch(tmp_path: Path) -> None:
             before = {}
         process = begin(images, out)
         kind = draw.choice(KINDS)
-        moment = draw.uniform(0, 8)
+        # Most of the time goes to imports, in which nothing is written: three of four come later.
+        late = draw.random() < 0.75
+        moment = draw.uniform(first, whole) if late else draw.uniform(0, first)
         try:
             _, errors = process.communicate(timeout=moment)
             untimely += 1  # it was done before
@@ -74,12 +100,14 @@ def test_200_kills_lose_no_job_and_leave_no_scratch(tmp_path: Path) -> None:
             process.send_signal(getattr(signal, kind))
             _, errors = process.communicate(timeout=LONGEST)
             hit[kind] += 1
-        what = f"{told}: {kind} after {moment:.2f} s: {errors.decode()}"
+            sys.stderr.write(f"{sum(hit.values())}: {kind} after {moment:.1f} s\n")
+        what = f"{kind} after {moment:.2f} s: {errors.decode()}"
         assert "fault in fpbench" not in errors.decode(), what
         # Before the program itself runs, Python's own start is interrupted as Python pleases.
         assert "Traceback" not in errors.decode() or "fpbench/" not in errors.decode(), what
         after = finished(out) if out.is_dir() else {}
         assert before.items() <= after.items(), what
+        within += len(before) < len(after) < JOBS
         if kind != "SIGKILL" and process.returncode not in (-signal.SIGKILL,):
             mine = [p for p in scratch_below(tmp_path) if f"-{process.pid}-" in p.name]
             assert mine == [], what
@@ -89,5 +117,8 @@ def test_200_kills_lose_no_job_and_leave_no_scratch(tmp_path: Path) -> None:
     assert len(finished(out)) == JOBS
     assert scratch_below(tmp_path) == []
     assert min(hit.values()) > 20, hit
-    with contextlib.suppress(OSError):
-        os.write(2, f"kills {hit}, plans ended {plans}, too late {untimely}\n".encode())
+    assert within > 20, within
+    sys.stderr.write(
+        f"{hit}; {within} within a plan of which a job was done; "
+        f"{plans} plans ended; {untimely} too late\n"
+    )

@@ -109,8 +109,13 @@ def _remarks(job: Job, record: Record, store: Store, options: JobOptions) -> Ite
     """What a result of before lacks of what running the job now would give."""
     if options.figures and not (store.folder(job) / FIGURES).is_dir():
         yield "it was run without figures; run it with --again to draw them"
-    cls = registry.method_class(job.method).variant_class(job.variant)
-    if record.method.code is not None and record.method.code != registry.code_hash(cls):
+    if record.method.code is None:
+        return  # of before it was noted
+    try:
+        cls = registry.method_class(job.method).variant_class(job.variant)
+    except BadInput:
+        return  # its result can be shown without it
+    if record.method.code != registry.code_hash(cls):
         yield (
             f"the code of {job.method} has changed since, but not its version "
             f"{job.method_version}: raise the version where scores may differ, or run it with "
