@@ -98,7 +98,7 @@ def sources(path: Path, position: int, **changes: Any) -> None:
         (lambda path: edit(path, test__sources=[]), "there is no generator"),
         (lambda path: sources(path, 1, name="vae-c"), "'vae-c' is there twice"),
         (lambda path: sources(path, 1, family="Real"), "more than one is of the family Real"),
-        (lambda path: sources(path, 1, test=-24), "a number of images is negative"),
+        (lambda path: sources(path, 1, test=-24), "greater than or equal to 0"),
         (lambda path: edit(path, job__fold=2, job__folds=2), "no fold 2 of 2"),
         (lambda path: edit(path, job__fold=0), "no fold 0 of None"),
         (lambda path: edit(path, schema_version="1"), "schema version '1', which is no whole"),

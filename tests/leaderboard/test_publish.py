@@ -119,7 +119,7 @@ def test_a_space_needs_a_token_that_may_write(
 ) -> None:
     add(method="prnu")
     words = ("leaderboard", "publish", "--root", str(root), "--to", "hf://spaces/me/boards")
-    for token, reason in ((None, "needs a token"), ("wrong", "does not let you write")):
+    for token, reason in ((None, "needs a token"), ("wrong", "refuses access")):
         done = command(hub, tmp_path, *words, token=token)
         assert done.returncode == 2
         assert reason in done.stderr
@@ -151,7 +151,7 @@ def test_errors_of_the_network_are_sentences() -> None:
 def test_submission_as_a_pull_request(root: Path, make_run: Any, hub: Hub, tmp_path: Path) -> None:
     hub.repositories["me/results"] = local_hub.Repository()
     hub.repositories["me/results"].commit({".gitattributes": b""})
-    runs = [make_run(method="prnu", seed=seed) for seed in range(2)]
+    runs = [make_run(method="yu", seed=seed) for seed in range(2)]
     done = command(
         hub, tmp_path, "submit", *(str(run) for run in runs), "--root", str(root),
         "--hub", "me/results", "--yes",
@@ -159,7 +159,7 @@ def test_submission_as_a_pull_request(root: Path, make_run: Any, hub: Hub, tmp_p
     assert done.returncode == 0, done.stderr
     assert done.stdout.strip().endswith("/datasets/me/results/discussions/1")
     (request,) = hub.pull_requests
-    assert request["header"]["summary"].startswith("Add results: prnu:wavelet on someone/gm-tiny")
+    assert request["header"]["summary"].startswith("Add results: yu:")
     assert not (root / "results").exists()
     for name, content in request["files"].items():
         target = root / name

