@@ -9,7 +9,7 @@ import os
 import signal
 import sys
 
-import fpbench.runs.execute
+import fpbench.runs.execute  # noqa: F401
 import fpbench_methods.majority
 import fpbench_methods.pixels  # noqa: F401
 from fpbench.__main__ import entry
