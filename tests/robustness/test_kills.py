@@ -1,5 +1,7 @@
 """A plan that is killed again and again loses no finished job and leaves nothing half-written."""
 
+import json
+import os
 import random
 import shutil
 import signal
@@ -18,107 +20,111 @@ from fpbench.runs.store import Store
 from .folders import write_images
 
 JOBS = 20
+KILLS = 200
 KINDS = ("SIGKILL", "SIGTERM", "SIGHUP", "SIGINT")
-LONGEST = 600
-"""Seconds after which a process that was told to end, or runs the plan to its end, hangs."""
 
 pytestmark = [
     pytest.mark.slow,
-    pytest.mark.skipif(not hasattr(signal, "SIGHUP"), reason="this system has no SIGHUP"),
+    pytest.mark.skipif(not hasattr(os, "fork"), reason="this system cannot fork"),
 ]
 
 
-def begin(images: Path, out: Path) -> "subprocess.Popen[bytes]":
-    command = [
-        sys.executable, "-m", "fpbench", "run", "--method", "majority", "--method", "pixels",
-        "--dataset", str(images), "--seeds", str(JOBS // 2), "--budget", "smoke",
-        "--device", "cpu", "--offline", "--out", str(out),
-    ]  # fmt: skip
-    return subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+class Plan:
+    """A plan of `JOBS` jobs, run in a process of its own each time.
+
+    Args:
+        folder: Where images, results and what is said go.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.out = folder / "runs"
+        self.errors = folder / "errors"
+        images = write_images(folder / "images")
+        self.words = [
+            "run", "--method", "majority", "--method", "pixels", "--dataset", str(images),
+            "--seeds", str(JOBS // 2), "--budget", "smoke", "--device", "cpu", "--offline",
+            "--no-figures", "--out", str(self.out),
+        ]  # fmt: skip
+        command = [sys.executable, str(Path(__file__).with_name("forked.py"))]
+        self.server = subprocess.Popen(
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        )
+
+    def run(self, kind: str | None = None, moment: float = 0.0) -> tuple[int, int, bool]:
+        """Process id, exit code, and whether the signal came before the end."""
+        assert self.server.stdin is not None and self.server.stdout is not None
+        self.server.stdin.write(json.dumps({"words": self.words, "errors": str(self.errors)}))
+        self.server.stdin.write("\n")
+        self.server.stdin.flush()
+        pid = int(self.server.stdout.readline())
+        hit = False
+        if kind is not None:
+            time.sleep(moment)
+            try:
+                os.kill(pid, getattr(signal, kind))
+                hit = True
+            except ProcessLookupError:
+                hit = False
+        return pid, int(self.server.stdout.readline()), hit
+
+    def finished(self) -> dict[str, bytes]:
+        """Every record by its path; each is whole, and so are its files."""
+        found: dict[str, bytes] = {}
+        for path in Store(self.out).record_paths() if self.out.is_dir() else []:
+            record = read_record(path)
+            assert record.status == "done", record.reason
+            for entry in record.artifacts.values():
+                assert (path.parent / entry.file).stat().st_size == entry.size
+            found[str(path)] = path.read_bytes()
+        return found
+
+    def scratch(self) -> list[Path]:
+        """What is not finished, anywhere."""
+        return [p for p in self.out.parent.rglob("*") if p.name.startswith(SCRATCH)]
 
 
-def scratch_below(folder: Path) -> list[Path]:
-    return [path for path in folder.rglob("*") if path.name.startswith(SCRATCH)]
+@pytest.fixture
+def plan(tmp_path: Path) -> Iterator[Plan]:
+    made = Plan(tmp_path)
+    yield made
+    assert made.server.stdin is not None
+    made.server.stdin.close()
+    made.server.wait()
 
 
-def finished(out: Path) -> dict[str, bytes]:
-    """Every record by its path; all of them can be read."""
-    found = {}
-    for path in Store(out).record_paths():
-        assert read_record(path).status == "done"
-        assert all((path.parent / e.file).is_file() for e in read_record(path).artifacts.values())
-        found[str(path)] = path.read_bytes()
-    return found
-
-
-@pytest.fixture(autouse=True)
-def listening() -> Iterator[None]:
-    """A child of a process that ignores HUP (nohup) would ignore it, too."""
-    before = signal.signal(signal.SIGHUP, signal.SIG_DFL)
-    yield
-    signal.signal(signal.SIGHUP, before)
-
-
-def paces(images: Path, out: Path) -> tuple[float, float]:
-    """Seconds until the first job of the plan begins to be written, and until the plan is done."""
+def test_200_kills_lose_no_job_and_leave_no_scratch(plan: Plan) -> None:
     started = time.perf_counter()
-    process = begin(images, out)
-    first = None
-    while process.poll() is None:
-        if first is None and any(out.rglob(f"{SCRATCH}*")):
-            first = time.perf_counter() - started
-        time.sleep(0.05)
-    _, errors = process.communicate()
-    assert process.returncode == 0, errors.decode()
-    assert len(finished(out)) == JOBS
-    shutil.rmtree(out)
+    assert plan.run()[1] == 0, plan.errors.read_text()
     whole = time.perf_counter() - started
-    return first if first is not None else whole / 2, whole
-
-
-def test_200_kills_lose_no_job_and_leave_no_scratch(tmp_path: Path) -> None:
-    images, out = write_images(tmp_path / "images"), tmp_path / "runs"
-    draw = random.Random(16)  # noqa: S311  (the same moments every time)
-    first, whole = paces(images, out)
+    assert len(plan.finished()) == JOBS
+    shutil.rmtree(plan.out)
+    draw = random.Random(16)  # noqa: S311  (the same draws every time)
     hit = dict.fromkeys(KINDS, 0)
-    untimely = plans = within = 0
-    while sum(hit.values()) < 200:
-        before = finished(out) if out.is_dir() else {}
+    late = plans = within = left = 0
+    while sum(hit.values()) < KILLS:
+        before = plan.finished()
         if len(before) == JOBS:
             plans += 1
-            shutil.rmtree(out)
+            shutil.rmtree(plan.out)
             before = {}
-        process = begin(images, out)
-        kind = draw.choice(KINDS)
-        # Most of the time goes to imports, in which nothing is written: three of four come later.
-        late = draw.random() < 0.75
-        moment = draw.uniform(first, whole) if late else draw.uniform(0, first)
-        try:
-            _, errors = process.communicate(timeout=moment)
-            untimely += 1  # it was done before
-        except subprocess.TimeoutExpired:
-            process.send_signal(getattr(signal, kind))
-            _, errors = process.communicate(timeout=LONGEST)
-            hit[kind] += 1
-            sys.stderr.write(f"{sum(hit.values())}: {kind} after {moment:.1f} s\n")
-        what = f"{kind} after {moment:.2f} s: {errors.decode()}"
-        assert "fault in fpbench" not in errors.decode(), what
-        # Before the program itself runs, Python's own start is interrupted as Python pleases.
-        assert "Traceback" not in errors.decode() or "fpbench/" not in errors.decode(), what
-        after = finished(out) if out.is_dir() else {}
+        kind, moment = draw.choice(KINDS), draw.uniform(0, whole / 3)
+        pid, code, timely = plan.run(kind, moment)
+        hit[kind] += timely
+        late += not timely
+        said = plan.errors.read_text() if plan.errors.is_file() else ""
+        what = f"{kind} after {moment:.2f} s, exit code {code}: {said}"
+        assert "fault in fpbench" not in said and "Traceback" not in said, what
+        after = plan.finished()
         assert before.items() <= after.items(), what
         within += len(before) < len(after) < JOBS
-        if kind != "SIGKILL" and process.returncode not in (-signal.SIGKILL,):
-            mine = [p for p in scratch_below(tmp_path) if f"-{process.pid}-" in p.name]
-            assert mine == [], what
-    last = begin(images, out)
-    _, errors = last.communicate(timeout=LONGEST)
-    assert last.returncode == 0, errors.decode()
-    assert len(finished(out)) == JOBS
-    assert scratch_below(tmp_path) == []
-    assert min(hit.values()) > 20, hit
-    assert within > 20, within
+        mine = [path for path in plan.scratch() if f"-{pid}-" in path.name]
+        assert mine == [] or kind == "SIGKILL" or code == -getattr(signal, kind), what
+        left += bool(mine)
+    assert plan.run()[1] == 0, plan.errors.read_text()
+    assert len(plan.finished()) == JOBS
+    assert plan.scratch() == []
     sys.stderr.write(
-        f"{hit}; {within} within a plan of which a job was done; "
-        f"{plans} plans ended; {untimely} too late\n"
+        f"{hit}; {within} after which some jobs were new; {left} left scratch, removed at the next "
+        f"start; {plans} plans ended; {late} came too late; a plan takes {whole:.1f} s\n"
     )
+    assert within > KILLS // 10 and min(hit.values()) > KILLS // 10
