@@ -76,7 +76,7 @@ def test_an_installed_plugin_runs(target: Path) -> None:
     assert done.returncode == 0, done.stderr
     (record,) = json.loads(done.stdout)
     assert record["status"] == "done"
-    assert record["method"]["name"] == "tile-mean" and record["method"]["variant"] == "eight"
+    assert record["job"]["method"] == "tile-mean" and record["job"]["variant"] == "eight"
     assert record["scores"]["accuracy"]["ci_low"] > record["scores"]["accuracy"]["chance"]
 
 
@@ -172,7 +172,7 @@ def test_a_class_is_checked_by_its_import_path(
         (["check", "no.such:Thing"], "No module named 'no'"),
         (["check", "json:JSONDecoder"], "is not a subclass of fpbench.method.Method"),
         (["check", "prnu", "--set", "sigm=3"], "Did you mean sigma"),
-        (["new", "prnu"], "already (of fpbench)"),
+        (["new", "prnu"], "already (of fpbench-suite)"),
         (["new", "My_Method"], "lower-case letters"),
         (["new", "json"], "name that is taken"),
         (["new", "class"], "name that is taken"),

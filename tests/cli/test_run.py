@@ -63,7 +63,7 @@ def test_json_is_one_document_of_valid_records(
     code, shown, _ = call(capsys, *RUN, "--out", str(out), "--no-figures", "--json", "--seeds", "2")
     assert code == 0
     records = [Record.model_validate(document) for document in json.loads(shown)]
-    assert [record.protocol.seed for record in records] == [0, 1]
+    assert [record.job.seed for record in records] == [0, 1]
     assert all(record.status == "done" for record in records)
 
 
@@ -92,8 +92,8 @@ def test_a_folder_with_one_folder_per_source_is_a_dataset(
     )  # fmt: skip
     assert code == 0, told
     record = Record.model_validate(json.loads(shown)[0])
-    assert [source.name for source in record.dataset.sources] == ["real", "model-a", "model-b"]
-    assert record.dataset.reference > 0
+    assert [source.name for source in record.test.sources] == ["real", "model-a", "model-b"]
+    assert record.test.reference is not None and record.test.reference > 0
 
 
 @pytest.mark.parametrize(
@@ -205,3 +205,41 @@ def test_ctrl_c_keeps_finished_jobs_and_leaves_nothing_half_written(
     after = sorted(path.parent.name for path in (tmp_path / "runs").rglob("record.json"))
     assert set(before) < set(after)  # the finished small prnu job was kept as well
     assert list((tmp_path / "runs").rglob(".partial-*")) == []
+
+
+def test_what_can_be_run_is_run_and_the_rest_is_named(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A dataset that is not there, before one that is: nothing finished goes untold."""
+    words = ["run", "--method", "majority", "--dataset", "gm-mimi", "--dataset", "gm-mini"]
+    words += ["--budget", "smoke", "--scores", "accuracy", "--no-figures", "--out", str(tmp_path)]
+    code, shown, told = call(capsys, *words, "--json")
+    assert code == 1 and "no dataset 'gm-mimi'" in told
+    (record,) = (Record.model_validate(document) for document in json.loads(shown))
+    assert record.status == "done" and record.setup.families == ["attribution"]
+    assert set(record.scores) == {
+        "accuracy", "accuracy_with_real", "auc", "auc_with_real", "auc_real"
+    }  # fmt: skip
+    code, _, told = call(capsys, *words)
+    assert code == 1 and "done before" in told
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (["--executor", "slrum"], "no executor 'slrum'. Did you mean slurm?"),
+        (["--protocol", "open-sets"], "no protocol 'open-sets'. Did you mean open-set or closed-set?"),
+        (["--scores", "accurracy"], "accurracy"),
+        (["--seeds", "20000000"], "20000000 is not in the range"),
+        (["--set", "c=1", "--set", "c=2"], "twice"),
+        (["--engine", "partition"], "key=value"),
+    ],
+)
+def test_nonsense_about_how_to_run_is_told_before_anything_runs(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], words: list[str], told: str
+) -> None:
+    code, shown, err = call(
+        capsys, "run", "--method", "logdct", "--dataset", "gm-mini", "--out", str(tmp_path), *words
+    )
+    assert code == 2 and told in err and shown == ""
+    assert "Traceback" not in err and list(tmp_path.iterdir()) == []
