@@ -228,7 +228,10 @@ def test_what_can_be_run_is_run_and_the_rest_is_named(
     ("words", "told"),
     [
         (["--executor", "slrum"], "no executor 'slrum'. Did you mean slurm?"),
-        (["--protocol", "open-sets"], "no protocol 'open-sets'. Did you mean open-set or closed-set?"),
+        (
+            ["--protocol", "open-sets"],
+            "no protocol 'open-sets'. Did you mean open-set or closed-set?",
+        ),
         (["--scores", "accurracy"], "accurracy"),
         (["--seeds", "20000000"], "20000000 is not in the range"),
         (["--set", "c=1", "--set", "c=2"], "twice"),

@@ -1,4 +1,4 @@
-"""Measures of the open set against scikit-learn, closed forms and planted truth."""
+"""Open-set measures against scikit-learn, sweeps of the threshold, and numbers by hand."""
 
 from itertools import product
 
@@ -77,9 +77,7 @@ def test_fpr95_and_oscr_follow_from_a_sweep_of_the_threshold(seed: int, ties: bo
     assert oscr(u, correct, of) == pytest.approx(trapezoid(right, new))
 
 
-def test_oscr_is_the_accuracy_where_all_unknown_look_more_unknown_and_half_of_it_by_chance() -> (
-    None
-):
+def test_oscr_is_the_accuracy_at_best_and_half_of_it_by_chance() -> None:
     of = images({0: 40, 1: 40, 2: 60}, {2})
     correct = np.tile([1.0, 1.0, 0.0, 1.0], 35)
     apart = of.unknown.astype(float)

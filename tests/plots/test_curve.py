@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from fpbench.plots import curve
-from fpbench.plots.curve import Curve, plot_curves
+from fpbench.plots.curve import Curve, plot_curves, plot_panels
 
 
 @pytest.fixture
@@ -46,3 +46,16 @@ def test_names_are_set_side_by_side(tmp_path: Path, drawn: list[Any]) -> None:
     (axes,) = drawn[0].axes
     assert [tick.get_text() for tick in axes.get_xticklabels()] == ["smoke", "small"]
     assert len(axes.lines) == 1
+
+
+def test_panels_share_their_height_and_none_is_left_over(tmp_path: Path, drawn: list[Any]) -> None:
+    panels = {
+        name: Curve(["clean", name], [0.9, value], [0.8, 0.2], [1.0, 0.8], [0.1] * 2)
+        for name, value in (("a", 0.5), ("b", 0.3), ("c", 0.7))
+    }
+    plot_panels(tmp_path / "c.png", panels, "t", "accuracy")
+    shown = [axes for axes in drawn[0].axes if axes.get_visible()]
+    assert [axes.get_title() for axes in shown] == ["a", "b", "c"]
+    assert len({axes.get_ylim() for axes in shown}) == 1
+    np.testing.assert_array_equal(shown[1].lines[0].get_ydata(), [0.9, 0.3])
+    assert [tick.get_text() for tick in shown[2].get_xticklabels()] == ["clean", "c"]

@@ -131,7 +131,9 @@ def _run(words: list[str]) -> int:
         code = end.code
     except (click.Abort, KeyboardInterrupt) as end:
         click.echo("Interrupted. Finished jobs are kept; run the same command to go on.", err=True)
-        code = 128 + end.number if isinstance(end, Ended) else 130
+        # click tells of an interruption by an exception of its own.
+        cause = end.__cause__ if isinstance(end, click.Abort) else end
+        code = 128 + cause.number if isinstance(cause, Ended) else 130
     except click.ClickException as error:
         error.show()
         _print_error(words, error.format_message())

@@ -1,6 +1,6 @@
 """A folder of images whose sources differ by a planted tile, and methods that find it."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -129,6 +129,12 @@ def dataset(tmp_path_factory: pytest.TempPathFactory) -> str:
 def undescribed(tmp_path_factory: pytest.TempPathFactory) -> str:
     """The same images, of which nobody says what made them."""
     return str(write_dataset(tmp_path_factory.mktemp("data") / "bare", described=False))
+
+
+@pytest.fixture
+def dataset_of_side(tmp_path: Path) -> Callable[[int], Path]:
+    """Makes a folder of images of so many pixels a side."""
+    return lambda side: write_dataset(tmp_path / f"side-{side}", side=side)
 
 
 @pytest.fixture(scope="session", autouse=True)
