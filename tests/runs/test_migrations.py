@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from fpbench.distribution import BEFORE, NAME
 from fpbench.errors import BadInput
 from fpbench.runs.job import CLOSED_SET, TRANSFER, Limits
 from fpbench.runs.migrations import MIGRATIONS, SCHEMA_VERSION
@@ -39,9 +40,9 @@ def test_a_closed_set_record_of_version_1() -> None:
     assert job.train == job.test
     for name in ("name", "revision", "content_hash"):
         assert getattr(job.test, name) == document["dataset"][name]
-    assert record.method.model_dump() == {
-        name: document["method"][name] for name in ("title", "package")
-    }
+    assert record.method.title == document["method"]["title"]
+    assert record.method.package == document["method"]["package"].replace(BEFORE, NAME)
+    assert record.method.code is None and record.method.weights == {}
     assert record.train is None
     assert [source.model_dump() for source in record.test.sources] == document["dataset"]["sources"]
     assert list(record.test.image_size) == document["dataset"]["image_size"]
@@ -97,7 +98,7 @@ def test_limits_of_version_1_become_those_of_the_job() -> None:
 def test_records_of_before_limits_and_threads_are_read() -> None:
     document = old("closed-set")
     for limit in fields(Limits):
-        del document["protocol"][limit.name]
+        document["protocol"].pop(limit.name, None)
     del document["environment"]["threads"]
     record = parse(document)
     assert record.job.key == record.key and record.environment.threads is None

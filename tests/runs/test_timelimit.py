@@ -20,13 +20,17 @@ from fpbench.runs.timelimit import limited
 
 
 class Clock:
-    """Time that passes when told."""
+    """Time that passes when told; of the processor's as much as of the wall's, unless stopped."""
 
     def __init__(self) -> None:
         self.now = 1000.0
+        self.stopped = 0.0
 
     def perf_counter(self) -> float:
         return self.now
+
+    def process_time(self) -> float:
+        return self.now - self.stopped
 
 
 @pytest.fixture
@@ -65,12 +69,36 @@ def test_a_hopeless_job_is_ended_early_and_says_how_long_it_would_take(clock: Cl
     context.progress("t", 0, 1000)
     context.progress("t", 1, 1000)
     clock.now += 60
+    context.progress("t", 21, 1000)  # warmed up; from here on its pace counts
+    clock.now += 60
     with pytest.raises(
         MethodDeclined,
-        match=r"10 minutes on cpu: after 1 minutes it was at step 21 of 1,000 of 't'; all of it "
+        match=r"10 minutes on cpu: after 2 minutes it was at step 41 of 1,000 of 't'; all of it "
         r"would take about 50 minutes\. Give a longer --time-limit",
     ):
-        context.progress("t", 21, 1000)
+        context.progress("t", 41, 1000)
+
+
+def test_steps_of_warming_up_are_not_the_pace(clock: Clock) -> None:
+    """Six steps of 20 s, then 100 of 1 s: of the first alone it would have been 35 minutes."""
+    context = limited(FitContext(), 5)
+    for done in range(6):
+        context.progress("t", done, 106)
+        clock.now += 20
+    for done in range(6, 107):
+        context.progress("t", done, 106)
+        clock.now += 1
+
+
+@pytest.mark.parametrize(("device", "ended"), [("cpu", False), ("cuda", True)])
+def test_time_in_which_the_process_stood_still_counts_on_a_gpu_alone(
+    clock: Clock, device: str, ended: bool
+) -> None:
+    context = limited(FitContext(device=device), 10)
+    context.progress("t", 0, 100)
+    clock.now += 3600
+    clock.stopped += 3600
+    assert (train(context, clock, 100, 1) < 100) is ended
 
 
 def test_the_first_steps_do_not_condemn_a_job(clock: Clock) -> None:
@@ -91,7 +119,7 @@ def test_what_came_before_an_activity_is_not_its_pace(clock: Clock) -> None:
 def test_two_activities_of_one_name_are_told_apart(clock: Clock) -> None:
     context = limited(FitContext(), 10)
     assert train(context, clock, 100, 0.1) == 100
-    assert train(context, clock, 1000, 10) == 6  # 50 s after the first step
+    assert train(context, clock, 1000, 10) == 11  # 50 s of warming up, 50 s of its pace
 
 
 def test_an_activity_that_has_ended_is_not_held_against_the_job(clock: Clock) -> None:
