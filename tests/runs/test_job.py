@@ -11,10 +11,11 @@ from fpbench.runs.record import read_record
 PUBLISHED = Path(__file__).parents[2] / "leaderboards"
 SIDE = Side("gm-mini", "1", "ab")
 JOB = Job("prnu", "wavelet", "1", SIDE, SIDE)
-OTHER = Side("gm-x", "2", "cd", ("dcgan", "glow"), "/data/gm-x")
+OTHER = Side("gm-x", "2", "cd", ("dcgan", "glow"), "/data/gm-x", "described")
 FULL = Job(
     "prnu", "wavelet", "1", SIDE, OTHER, protocol=TRANSFER,
     settings={"reference": "target", "resize": True}, params={"sigma": 4.0, "name": "x"},
+    files={"name": "ef"},
     budget="smoke", seed=3, fold=1, folds=5, control="shuffled-labels",
     limits=Limits(5, 6, (1, 10), (1, 2), 7), scoring=2,
 )  # fmt: skip
@@ -29,6 +30,8 @@ def test_key_is_stable_and_does_not_depend_on_where_the_dataset_lies() -> None:
     assert JOB.key == moved.key
     assert JOB.key == JOB.at("/data/elsewhere").key
     assert JOB.at("/data/elsewhere").test.reference == "/data/elsewhere"
+    described = on(Side("gm-mini", "1", "ab", digest="described"))
+    assert JOB.key == described.key
     assert len(JOB.key) == 16
     assert int(JOB.key, 16) >= 0
 
@@ -53,6 +56,8 @@ def test_key_is_stable_and_does_not_depend_on_where_the_dataset_lies() -> None:
         {"protocol": "open-set"},
         {"settings": {"held_out": 2}},
         {"limits": Limits(train_images=5)},
+        {"limits": Limits(augment=True)},
+        {"files": {"filters": "ab"}},
     ],
 )
 def test_everything_the_result_depends_on_changes_the_key(change: dict[str, Any]) -> None:

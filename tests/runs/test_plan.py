@@ -139,7 +139,7 @@ def test_all_means_every_method_each_once() -> None:
 
 def test_a_side_is_loaded_by_what_was_asked_for() -> None:
     identity = DatasetIdentity("mine", "1", "ab", "digest")
-    assert one_side("mine", identity) == Side("mine", "1", "ab")
+    assert one_side("mine", identity) == Side("mine", "1", "ab", digest="digest")
     side = one_side("/data/mine", identity, ["b", "a", "b"])
     assert side.sources == ("a", "b") and side.reference == "/data/mine"
     assert side.title == "mine[a,b]" and side.content == {
