@@ -25,7 +25,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from fpbench.metrics.bootstrap import REPEATS, multiplicities, percentile_interval
-from fpbench.metrics.features import check_features, finite, resolution
+from fpbench.metrics.features import check_features, finite, lengths, resolution
 from fpbench.metrics.score import Floats, Ids, NotComputable, Score, check_ids
 
 KEYS = (
@@ -164,12 +164,13 @@ def item_correlations(features: ArrayLike, fingerprints: SourceFingerprints) -> 
             f"Embeddings have {rows.shape[1]} dimensions; with fewer than three every "
             "correlation is 1."
         )
-    templates = _standardise(fingerprints.vectors, fingerprints.smallest, _OF_SOURCES)
+    templates = _standardise(fingerprints.vectors.copy(), fingerprints.smallest, _OF_SOURCES)
     result = np.empty((len(rows), len(templates)))
     for start in range(0, len(rows), _CHUNK):
-        part = finite(rows[start : start + _CHUNK])
-        smallest = resolution(rows) * np.linalg.norm(part, axis=1)
-        part = _standardise(part - fingerprints.centre, smallest, "embeddings")
+        part = finite(np.array(rows[start : start + _CHUNK], dtype=np.float64))
+        smallest = resolution(rows) * lengths(part)
+        part -= fingerprints.centre
+        _standardise(part, smallest, "embeddings")
         result[start : start + _CHUNK] = part @ templates.T
     return result.clip(-1, 1)
 
@@ -213,7 +214,7 @@ def fingerprint_correlations(fingerprints: SourceFingerprints) -> Floats:
     Raises:
         NotComputable: If a fingerprint is constant.
     """
-    rows = _standardise(fingerprints.vectors, fingerprints.smallest, _OF_SOURCES)
+    rows = _standardise(fingerprints.vectors.copy(), fingerprints.smallest, _OF_SOURCES)
     matrix: Floats = (rows @ rows.T).clip(-1, 1)
     np.fill_diagonal(matrix, 1.0)
     return matrix
@@ -436,13 +437,13 @@ def _self_cross(matrices: Floats) -> tuple[Floats, Floats]:
 
 
 def _standardise(rows: Floats, smallest: Floats, what: str) -> Floats:
-    """Rows less their means, of length 1."""
-    centred = rows - rows.mean(axis=1, keepdims=True)
-    length = np.linalg.norm(centred, axis=1)
+    """Take away from rows their means and bring them to length 1, in place."""
+    rows -= rows.mean(axis=1, keepdims=True)
+    length = lengths(rows)
     constant = length <= smallest
     if constant.any():
         raise NotComputable(
             f"{int(constant.sum())} {what} are constant and have no correlation with anything."
         )
-    unit: Floats = centred / length[:, None]
-    return unit
+    rows /= length[:, None]
+    return rows

@@ -10,6 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 from fpbench.metrics.score import Floats, Integers, NotComputable
 
 _ORDINARY = 40  # powers of two up or down
+_ROWS = 16
 
 
 def check_features(features: ArrayLike, labels: ArrayLike) -> tuple[NDArray[Any], Integers]:
@@ -45,6 +46,18 @@ def finite(rows: NDArray[Any]) -> Floats:
         bad = int((~np.isfinite(part)).any(axis=-1).sum())
         raise NotComputable(f"{bad} embeddings are not finite.")
     return part
+
+
+def lengths(rows: Floats) -> Floats:
+    """Euclidean lengths of rows, shape (N,), without a copy of them all.
+
+    >>> lengths(np.array([[3.0, 4.0], [0.0, 2.0]])).tolist()
+    [5.0, 2.0]
+    """
+    found = np.empty(len(rows))
+    for start in range(0, len(rows), _ROWS):
+        found[start : start + _ROWS] = np.linalg.norm(rows[start : start + _ROWS], axis=1)
+    return found
 
 
 def resolution(rows: NDArray[Any]) -> float:

@@ -114,7 +114,8 @@ class Sample:
     def centred(self) -> tuple[Floats, Floats, np.float64]:
         """The mean, the centred rows over √(n − 1), and the trace of the covariance."""
         mean = self.rows.mean(axis=0)
-        centred = (self.rows - mean) / np.sqrt(len(self.rows) - 1)
+        centred = self.rows - mean
+        centred /= np.sqrt(len(self.rows) - 1)
         return mean, centred, (centred**2).sum()
 
     @cached_property

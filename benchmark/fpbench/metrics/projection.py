@@ -50,7 +50,8 @@ def principal_axes(features: ArrayLike, dimensions: int) -> Floats:
     )
     mean = mean / count
     if count < size:  # the same axes from the smaller matrix of inner products
-        centred = finite(rows) - mean
+        centred = finite(np.array(rows, dtype=np.float64))
+        centred -= mean
         _, vectors = eigh(centred @ centred.T, subset_by_index=[count - dimensions, count - 1])
         axes = centred.T @ vectors
         lengths = np.linalg.norm(axes, axis=0)

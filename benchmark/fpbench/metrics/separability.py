@@ -164,7 +164,7 @@ def raw_ratio_score(
         _check_variation(rows, sample, y)
     except NotComputable as reason:
         return Score.missing(str(reason), n=len(np.asarray(labels)))
-    sample = sample - sample.mean(axis=(0, 1))
+    sample -= sample.mean(axis=(0, 1))
     value = _raw_ratio(sample, halvings, rng)
     chance = _raw_ratio(_permuted(sample, rng), 2, rng)
     return Score(value, n=sample.shape[0] * n, chance=chance)
@@ -319,7 +319,10 @@ def _matched(rows: NDArray[Any], labels: Integers, n: int, rng: np.random.Genera
     chosen = [
         np.sort(rng.choice(np.flatnonzero(labels == name), n, replace=False)) for name in names
     ]
-    return np.stack([finite(rows[images]) for images in chosen])
+    sample = np.empty((len(names), n, rows.shape[1]))
+    for own, images in zip(sample, chosen, strict=True):
+        own[...] = finite(rows[images])
+    return sample
 
 
 def _check_variation(rows: NDArray[Any], sample: Floats, labels: Integers) -> None:
