@@ -9,6 +9,13 @@ import os
 import signal
 import sys
 
+import pyarrow.parquet  # noqa: F401
+import safetensors.numpy  # noqa: F401
+import scipy.stats  # noqa: F401
+import sklearn.linear_model  # noqa: F401
+import torch  # noqa: F401
+
+import fpbench.compute.probe
 import fpbench.runs.execute  # noqa: F401
 import fpbench_methods.majority
 import fpbench_methods.pixels  # noqa: F401
