@@ -191,16 +191,16 @@ class OpenSet(ScoreFamily):
         if correct is None:
             found[OSCR.key] = Score.missing(known.reason or "", n=len(y))
         for look in looks:
-            for group, reason in empty.items():
-                found[f"open_auroc_{look}_{group}"] = Score.missing(reason, n=0, chance=0.5)
+            for group, why in empty.items():
+                found[f"open_auroc_{look}_{group}"] = Score.missing(why, n=0, chance=0.5)
         if CLUSTERS in evidence.arrays:
             clusters = evidence.arrays[CLUSTERS].astype(np.int64)
             found[UNKNOWN_AMI.key] = unknown_ami_score(
                 clusters[clusters >= 0], labels.labels[clusters >= 0], seed=settings.seed
             )
         found |= {
-            key: Score.missing(reason, n=len(y))
-            for key, reason in evidence.reasons.items()
+            key: Score.missing(why, n=len(y))
+            for key, why in evidence.reasons.items()
             if key not in found
         }
         return {s.key: found[s.key] for s in self.scores if s.key in found}
