@@ -8,13 +8,13 @@ from typing import Any
 
 import numpy as np
 import pytest
-from fpbench.leaderboard.verify import verify
 from sklearn.metrics import balanced_accuracy_score, roc_auc_score
 
 from fpbench.compute.perturbations import PERTURBATIONS, TABLE, Strength
 from fpbench.datasets.resolve import resolve
 from fpbench.errors import BadInput
 from fpbench.images import ImageSet, Source
+from fpbench.leaderboard.audit.verify import verify
 from fpbench.library import fit
 from fpbench.metrics.attribution import accuracy_score
 from fpbench.runs.evidence import read_evidence
