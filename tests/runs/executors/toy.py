@@ -32,7 +32,7 @@ class Toy(Method):
         min_size=8,
     )
 
-    def __init__(self, *, label: str = "a") -> None:
+    def __init__(self, *, label: str = "no one") -> None:
         self.label = label
 
     def fit(self, train, *, reference, validation, context):
