@@ -111,7 +111,7 @@ def command(toys: Any, out: Path, *words: str) -> list[str]:
 def test_the_end_of_the_plan_is_the_end_of_its_workers(
     toys: Any, tmp_path: Path, number: signal.Signals
 ) -> None:
-    toys.tell("a", "wait")
+    toys.tell("no one", "wait")
     scratch = tmp_path / "scratch"
     scratch.mkdir()
     plan = subprocess.Popen(
@@ -129,7 +129,7 @@ def test_the_end_of_the_plan_is_the_end_of_its_workers(
     if number != signal.SIGKILL:
         assert "run the same command to go on" in told
         assert scratch_below(tmp_path / "out") == [] and list(scratch.iterdir()) == []
-    toys.forget("a")
+    toys.forget("no one")
     done = subprocess.run(
         command(toys, tmp_path / "out", "--json"), capture_output=True, text=True
     )  # fmt: skip
@@ -160,7 +160,7 @@ def test_a_full_disk_is_the_jobs_failure_in_one_sentence(toys: Any, tmp_path: Pa
     if mounted.returncode:
         pytest.skip("a small disk to fill can be mounted by root alone")
     try:
-        (out / "large").write_bytes(bytes(200 << 10))
+        (out / "large").write_bytes(bytes(252 << 10))
         ended = toys.run("processes", ["a", "b"], out, workers=1, threads=1)
         (out / "large").unlink()
         again = toys.run("processes", ["a", "b"], out, workers=1, threads=1)
