@@ -11,7 +11,7 @@ from PIL import Image
 from fpbench import registry
 from fpbench.images import ImageSet
 from fpbench.method import FitContext, Method, MethodCard, Variant
-from fpbench.runs.execute import load_once
+from fpbench.runs.execute import loaded
 
 SOURCES = {
     "real": None,
@@ -143,6 +143,6 @@ def cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     folder = tmp_path_factory.mktemp("cache")
     with pytest.MonkeyPatch.context() as patched:
         patched.setenv("FPBENCH_CACHE", str(folder))
-        load_once.cache_clear()
+        loaded.clear()
         yield folder
-    load_once.cache_clear()
+    loaded.clear()
