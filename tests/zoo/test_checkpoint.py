@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from fpbench.errors import BadInput
+from fpbench.files import CannotWrite
 from fpbench.zoo import checkpoint
 
 TENSORS = {"a": torch.arange(6.0).view(2, 3), "b": torch.tensor(True)}
@@ -40,7 +41,7 @@ def test_a_write_that_fails_halfway_leaves_the_old_file(tmp_path, monkeypatch):
         raise OSError("no space left on device")
 
     monkeypatch.setattr(os, "fsync", full_disk)
-    with pytest.raises(OSError, match="no space"):
+    with pytest.raises(CannotWrite, match="no space"):
         checkpoint.write(path, TENSORS, {"steps": 2})
     assert checkpoint.read_facts(path) == {"steps": 1}
     assert [file.name for file in tmp_path.iterdir()] == ["model.safetensors"]
