@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -355,14 +355,3 @@ def check_size(cls: type[Method], name: str, *sets: ImageSet) -> None:
             f"{name} needs images of at least {cls.card.min_size} pixels a side; some of these "
             f"have {smallest}."
         )
-
-
-def noticing(context: FitContext, begun: list[str]) -> FitContext:
-    """The same circumstances, with the names of activities noted in `begun` as they begin."""
-
-    def note(what: str, done: int, total: int) -> None:
-        if what not in begun:
-            begun.append(what)
-        context.progress(what, done, total)
-
-    return replace(context, progress=note)

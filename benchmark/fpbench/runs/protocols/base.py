@@ -216,6 +216,19 @@ class Protocol(ABC):
         return tuple(score for family in self.families for score in family.scores)
 
 
+def describe_dataset(dataset: GMDataset, splits: Splits) -> SideEntry:
+    """What a record says of a dataset that is trained and tested on, all its sources used."""
+    return describe_side(
+        dataset,
+        splits.test.size,
+        dataset.sources,
+        train=splits.train,
+        validation=splits.validation,
+        test=splits.test,
+        reference=splits.reference,
+    )
+
+
 def describe_side(
     dataset: GMDataset,
     image_size: tuple[int, int],

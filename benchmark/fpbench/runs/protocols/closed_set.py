@@ -10,7 +10,7 @@ from fpbench.runs.evidence import write_embeddings
 from fpbench.runs.figures import draw_figures
 from fpbench.runs.fingerprintbags import BAG_SIZE, gather_fingerprint_bags, write_fingerprint_bags
 from fpbench.runs.job import CLOSED_SET, Job, Limits
-from fpbench.runs.protocols.base import Finished, Load, Prepared, Protocol, describe_side
+from fpbench.runs.protocols.base import Finished, Load, Prepared, Protocol, describe_dataset
 from fpbench.runs.record import ArtifactEntry
 from fpbench.runs.splits import limit_splits, splits_of
 from fpbench.runs.structure import describe_structure, read_structure, write_structure
@@ -41,15 +41,7 @@ class ClosedSet(Protocol):
             splits,
             ScoringSettings(job.seed, samples, max(1, min(dataset.fdr_dimensions, samples // 8))),
             None,
-            describe_side(
-                dataset,
-                splits.test.size,
-                dataset.sources,
-                train=splits.train,
-                validation=splits.validation,
-                test=splits.test,
-                reference=splits.reference,
-            ),
+            describe_dataset(dataset, splits),
         )
 
     def write_beside(self, folder: Path, finished: Finished) -> dict[str, ArtifactEntry]:

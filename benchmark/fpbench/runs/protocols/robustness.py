@@ -25,7 +25,7 @@ from fpbench.method import FitContext
 from fpbench.runs.figures import draw_each
 from fpbench.runs.job import Job
 from fpbench.runs.judge import Fitted, Stopwatch, answering, shown_order
-from fpbench.runs.protocols.base import Finished, Load, Prepared, Protocol, describe_side
+from fpbench.runs.protocols.base import Finished, Load, Prepared, Protocol, describe_dataset
 from fpbench.runs.record import Record
 from fpbench.runs.splits import limit_splits, splits_of
 from fpbench.scores.attribution import ACCURACY
@@ -81,15 +81,7 @@ class Robustness(Protocol):
             splits,
             ScoringSettings(job.seed),
             None,
-            describe_side(
-                dataset,
-                splits.test.size,
-                dataset.sources,
-                train=splits.train,
-                validation=splits.validation,
-                test=splits.test,
-                reference=splits.reference,
-            ),
+            describe_dataset(dataset, splits),
         )
 
     def judge(self, fitted: Fitted, prepared: Prepared, context: FitContext, job: Job) -> Outcome:
