@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import importlib.util
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import ModuleType
+from typing import Any
 
 import numpy as np
 import pytest
@@ -33,6 +37,30 @@ def cache_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Pa
     folder = tmp_path / "cache"
     monkeypatch.setenv("FPBENCH_CACHE", str(folder))
     yield folder
+
+
+def _local_files() -> ModuleType:
+    path = Path(__file__).with_name("local_files.py")
+    spec = importlib.util.spec_from_file_location("local_files", path)
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    # Dataclasses look their module up by name.
+    sys.modules["local_files"] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture
+def file_server() -> Iterator[Any]:
+    """A file server on this machine that fails on request, see ``local_files.py``."""
+    with _local_files().serving() as server:
+        yield server
+
+
+@pytest.fixture
+def fault(file_server: Any) -> Any:
+    """How the file server answers one request in the place of the file."""
+    return sys.modules["local_files"].Fault
 
 
 def noise(count: int, seed: int, size: int = 16) -> NDArray[np.uint8]:
