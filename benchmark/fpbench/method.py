@@ -39,6 +39,24 @@ class MethodDeclined(Exception):
     """
 
 
+def require_reference(reference: ImageSet, method: str) -> None:
+    """Decline a dataset without real images; for a method that learns from the reference set.
+
+    Args:
+        reference: What `Method.fit` was given.
+        method: What the method is called.
+
+    Raises:
+        MethodDeclined: If there are no reference images.
+    """
+    if len(reference) == 0:
+        raise MethodDeclined(
+            f"{method} learns from the reference images, and this dataset has no real images for "
+            "them. Add some (a folder named real, or --real LABEL), or use a method that needs "
+            "none, e.g. prnu or frank:cnn."
+        )
+
+
 @dataclass(frozen=True)
 class Variant:
     """One named configuration of a method, written ``manifpt:freq``.
@@ -194,7 +212,8 @@ class Method(ABC):
         Args:
             train: Labelled images of K sources.
             reference: Real images, disjoint from all others: those the generators were trained
-                on, an estimate of the data manifold.
+                on, an estimate of the data manifold. Empty where a dataset has no real images
+                (see `require_reference`).
             validation: Labelled images for choosing and stopping.
             context: Seed, budget, device, progress and cache.
 

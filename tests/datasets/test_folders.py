@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from fpbench.datasets.folders import split_positions
 from fpbench.datasets.resolve import resolve
+from fpbench.datasets.splitting import split_positions
 from fpbench.errors import BadInput
 
 
@@ -149,7 +149,7 @@ def test_real_images_and_a_generator_are_needed(image_folder: Path, tmp_path: Pa
     with pytest.raises(BadInput, match="has real images only"):
         resolve(str(image_folder))
     (image_folder / "real").rename(image_folder / "photos")
-    with pytest.raises(BadInput, match="the folders photos, but needs"):
+    with pytest.raises(BadInput, match="the folder photos, but needs"):
         resolve(str(image_folder))
     with pytest.raises(BadInput, match="no folders"):
         resolve(str(tmp_path / "images" / "photos"))

@@ -142,8 +142,9 @@ def build_dataset(
 
 
 @data.command("audit")
-@click.argument("name")
-@click.option("--write", is_flag=True, help="Write audit.json and the card's section into it.")
+@click.argument("name", metavar="NAME|FOLDER|HUB_ID")
+@click.option("--write", is_flag=True, help="Write audit.json and the card's section into it; into "
+              "a folder of images, audit.json and audit.md.")  # fmt: skip
 @click.option(
     "--card",
     type=PathName(exists=True, file_okay=False),
@@ -156,11 +157,11 @@ def audit_dataset(name: str, write: bool, card: Path | None, offline: bool, as_j
     """Distrust a dataset: duplicates, codec history, clipping, and what a shortcut reaches."""
     from fpbench.cli.progress import progress_bars
     from fpbench.datasets.audit import audit
-    from fpbench.datasets.audit_text import as_text, write_into, write_into_card
-    from fpbench.datasets.card import built_folder, card_folder
+    from fpbench.datasets.audit_text import as_text, write_beside, write_into, write_into_card
+    from fpbench.datasets.card import built_folder, card_folder, is_card
 
     # Found before the audit, which takes minutes and would be lost.
-    written = built_folder(name) if write else None
+    written = built_folder(name) if write and is_card(name) else None
     built = built_folder(name) if card is not None else None
     if card is not None:
         card_folder(card)
@@ -168,6 +169,11 @@ def audit_dataset(name: str, write: bool, card: Path | None, offline: bool, as_j
         report = audit(name, offline=offline, progress=progress)
     if written is not None:
         write_into(report, written)
+    elif write and report.folder is not None:
+        for path in write_beside(report, report.folder):
+            click.echo(f"Wrote {path}", err=True)
+    elif write:
+        raise BadInput(f"{name} has no folder here to write its audit into; leave out --write.")
     if card is not None and built is not None:
         write_into_card(report, built, card)
     click.echo(json.dumps(report.document, indent=2) if as_json else as_text(report), nl=as_json)

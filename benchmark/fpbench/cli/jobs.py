@@ -15,6 +15,7 @@ from fpbench.cli.tables import console, number
 from fpbench.errors import BadInput, visible
 
 if TYPE_CHECKING:
+    from fpbench.method import Progress
     from fpbench.metrics.score import Score
     from fpbench.runs.job import Job, Side
     from fpbench.runs.record import Record
@@ -56,16 +57,32 @@ class Problems:
 
 
 def find_sides(references: Iterable[str], problems: Problems, *, offline: bool) -> list[Side]:
-    """Datasets as sides of jobs; those that cannot be had become problems."""
+    """Datasets as sides of jobs; those that cannot be had become problems.
+
+    Of a dataset that somebody brings as it is, how it was split and what a first look finds are
+    noted on stderr.
+    """
     from fpbench.cli.progress import progress_bars
     from fpbench.datasets.resolve import resolve
     from fpbench.runs.plan import one_side
 
+    notes: list[str] = []
+
+    def find(reference: str, progress: Progress) -> Side:
+        found = resolve(reference, offline=offline, progress=progress)
+        if found.brought:
+            from fpbench.datasets.glance import glance
+
+            name = found.identity.name
+            notes.append(f"{name}: {found.brought}")
+            notes.extend(f"{name}: {text}" for text in glance(found, progress))
+        return one_side(reference, found.identity)
+
     with progress_bars("finding the datasets") as progress:
-        return problems.gather(
-            dict.fromkeys(references),
-            lambda ref: one_side(ref, resolve(ref, offline=offline, progress=progress).identity),
-        )
+        sides = problems.gather(dict.fromkeys(references), lambda ref: find(ref, progress))
+    for note in notes:
+        click.echo(f"Note: {visible(note)}", err=True)
+    return sides
 
 
 def plan_each(

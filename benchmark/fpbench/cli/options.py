@@ -124,6 +124,20 @@ running_options = _together(
 """How and where jobs run."""
 
 
+split_options = _together(
+    click.option("--split", metavar="TRAIN/VALIDATION/TEST", default=None,
+                 help="Of a folder of images or a labelled dataset: shares of each source's images "
+                 "(0.5/0.15/0.35, the default), or numbers of them (300/50/100)."),
+    click.option("--real-to-reference", "to_reference", metavar="SHARE|COUNT", default=None,
+                 help="Share or number of the real images that become the reference set before "
+                 "the rest is split (0.4, the default)."),
+    click.option("--groups", metavar="by-folder|by-prefix", default=None,
+                 help="Keep images of one group (a prompt, scene or person) on one side: groups "
+                 "are the folders within a source's folder, or the names up to the last - or _."),
+)  # fmt: skip
+"""How a dataset that somebody brings as it is becomes reference, train, validation and test."""
+
+
 def seeds_option(default: int) -> Callable[[_Command], _Command]:
     """``--seeds``, with a command's own default."""
     return click.option(

@@ -15,6 +15,7 @@ from fpbench.cli.options import (
     names_in_list,
     running_options,
     seeds_option,
+    split_options,
 )
 from fpbench.cli.tables import console, number
 from fpbench.errors import visible
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 @methods_option
 @click.option("--dataset", "datasets", multiple=True, required=True, metavar="NAME|FOLDER|HUB_ID",
               help="A dataset, or 'all'; may be repeated.")  # fmt: skip
+@split_options
 @click.option("--protocol", default="closed-set", show_default=True, metavar="NAME",
               help="What is asked of the method.")  # fmt: skip
 @click.option("--unknown", default=None, metavar="rotate|NAME,NAME…|family:NAME",
@@ -52,6 +54,9 @@ if TYPE_CHECKING:
 def run(
     methods: tuple[str, ...],
     datasets: tuple[str, ...],
+    split: str | None,
+    to_reference: str | None,
+    groups: str | None,
     protocol: str,
     unknown: tuple[str, ...] | None,
     augment: bool,
@@ -71,13 +76,19 @@ def run(
         print_json,
         run_jobs,
     )
+    from fpbench.datasets.reference import with_settings
     from fpbench.registry import card_folders
     from fpbench.runs.job import Limits
     from fpbench.runs.plan import EVERYTHING, expand_methods, make_plan, parse_settings
 
     problems = Problems()
     params = parse_settings(settings)
-    names = [n for asked in datasets for n in (card_folders() if asked == EVERYTHING else [asked])]
+    chosen = {"split": split, "reference": to_reference, "groups": groups}
+    names = [
+        name
+        for asked in datasets
+        for name in (card_folders() if asked == EVERYTHING else [with_settings(asked, chosen)])
+    ]
     sides = find_sides(names, problems, offline=running["offline"])
     plan = plan_each(
         itertools.product(sides, expand_methods(methods)),

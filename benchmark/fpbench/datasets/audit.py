@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import islice
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -40,9 +41,11 @@ class AuditReport:
 
     Attributes:
         document: The whole report as JSON values; see `fpbench.datasets.audit_text` for prose.
+        folder: The folder of images that was audited, where that is no built dataset.
     """
 
     document: dict[str, Any]
+    folder: Path | None = None
 
     @property
     def findings(self) -> list[dict[str, str]]:
@@ -98,7 +101,7 @@ def audit(ref: str, *, offline: bool = False, progress: Progress | None = None) 
         "shortcut": _shortcut(dataset, splits, progress),
     }
     document["findings"] = findings(document)
-    return AuditReport(document)
+    return AuditReport(document, resolved.folder)
 
 
 def _counts(dataset: GMDataset) -> dict[str, dict[str, int]]:
@@ -223,8 +226,10 @@ def _probe(
     proba[:, forest.classes_] = forest.predict_proba(unseen)
     ids = dataset.test.ids.tolist()
     return {
-        **_score(accuracy_score(test.labels, proba, 0, ids=ids)),
-        "with_real": _score(accuracy_score(test.labels, proba, 0, with_real=True, ids=ids)),
+        **_score(accuracy_score(test.labels, proba, dataset.real, ids=ids)),
+        "with_real": _score(
+            accuracy_score(test.labels, proba, dataset.real, with_real=True, ids=ids)
+        ),
     }
 
 

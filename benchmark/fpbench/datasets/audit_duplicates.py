@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -11,6 +12,7 @@ import numpy as np
 from fpbench.datasets.duplicates import NearPair, near_duplicates
 from fpbench.datasets.layout import SPLITS
 from fpbench.datasets.twins import shared_positions
+from fpbench.images import REAL
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -62,6 +64,24 @@ def find_duplicates(dataset: GMDataset, progress: Progress | None) -> dict[str, 
     return {"exact": 0, **_counts(pairs, images, names), "twins": _twins(images, names)}
 
 
+def find_near(dataset: GMDataset, most: int) -> dict[str, Any]:
+    """Near duplicates by the splits and sources of the two images, of a sample.
+
+    Args:
+        dataset: A dataset.
+        most: Images looked at, taken evenly from all; positions of sources are not compared.
+    """
+    images = _AllImages(dataset)
+    names = [source.name for source in dataset.sources]
+    count = min(most, len(images))
+    sample = np.linspace(0, len(images) - 1, count).astype(np.int64)
+    pairs = [
+        replace(pair, first=int(sample[pair.first]), second=int(sample[pair.second]))
+        for pair in near_duplicates(lambda chosen: images.take(sample[chosen]), count)
+    ]
+    return _counts(pairs, images, names)
+
+
 def _counts(pairs: list[NearPair], images: _AllImages, names: Sequence[str]) -> dict[str, Any]:
     splits, labels, ids = images.splits, images.labels, images.ids
     within: Counter[str] = Counter()
@@ -78,7 +98,8 @@ def _counts(pairs: list[NearPair], images: _AllImages, names: Sequence[str]) -> 
             within[one] += 1
             continue
         across[f"{one}/{two}"] += 1
-        if one == "reference" and labels[pair.second] != 0:
+        # The reference holds real images alone.
+        if one == "reference" and names[labels[pair.second]] != REAL:
             memorised[names[labels[pair.second]]] += 1
     ranked = sorted(pairs, key=lambda pair: -pair.similarity)
     # Pairs within a split do least harm, so examples show the others first.

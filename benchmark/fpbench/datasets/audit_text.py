@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from fpbench.datasets.card_text import get_section, put_section
 from fpbench.datasets.layout import AUDIT, README, RECIPE, write_json
 from fpbench.errors import BadInput
+from fpbench.files import read_limited, write_text
 
 if TYPE_CHECKING:
     from fpbench.datasets.audit import AuditReport
@@ -121,6 +122,26 @@ def as_text(report: AuditReport) -> str:
     text = as_markdown(report).replace("### ", "").replace("`", "").replace("  \n", "\n")
     body = [line for line in text.splitlines() if not line.startswith("|---")]
     return f"Audit of {name}\n" + "\n".join(body) + "\n"
+
+
+def write_beside(report: AuditReport, folder: Path) -> list[Path]:
+    """Write ``audit.json`` and ``audit.md`` into a folder that has no card.
+
+    Returns:
+        The files written.
+
+    Raises:
+        BadInput: If there are files of these names that no audit wrote, or they cannot be written.
+    """
+    page = folder / f"{Path(AUDIT).stem}.md"
+    first = f"# Audit of {report.document['dataset']['name']}"
+    if page.exists() and not read_limited(page, "audit").startswith("# Audit of "):
+        raise BadInput(f"{page} was not written by an audit; move it elsewhere.")
+    if (folder / AUDIT).exists() and not page.exists():
+        raise BadInput(f"{folder / AUDIT} was not written by this audit; move it elsewhere.")
+    write_text(page, f"{first}\n\n{as_markdown(report)}")
+    write_json(folder / AUDIT, report.document)
+    return [folder / AUDIT, page]
 
 
 def write_into(report: AuditReport, folder: Path) -> None:

@@ -127,6 +127,15 @@ def card_folder(name_or_folder: str | Path) -> Path:
     )
 
 
+def is_card(name_or_folder: str | Path) -> bool:
+    """Whether this is the name of a card, or a folder that holds a recipe."""
+    try:
+        card_folder(name_or_folder)
+    except BadInput:
+        return False
+    return True
+
+
 def built_folder(name_or_folder: str | Path) -> Path:
     """The folder of a built dataset: the card's own, or ``./NAME``, where it is built by default.
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 import hashlib
 import json
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fpbench.datasets.layout import SPLITS
@@ -48,8 +49,9 @@ class GMDataset:
 
     Attributes:
         identity: Name, revision, content hash and digest.
-        sources: Real first, named ``real``; labels of all splits index into them.
-        reference: Real images only: those the generators were trained on.
+        sources: Real first, named ``real``, if there are real images; labels of all splits index
+            into them.
+        reference: Real images only: those the generators were trained on; empty without Real.
         train: Labelled images of every source.
         validation: Labelled images of every source.
         test: Labelled images of every source.
@@ -57,6 +59,8 @@ class GMDataset:
         fdr_dimensions: Dimension that embeddings are reduced to for FDR.
         shortcut: Accuracy of the audit's shortcut probe when the dataset was loaded, or None
             where there was no audit. It is shown and nothing depends on it.
+        groups: Names of the groups of a split's images (of one prompt, scene or person), in
+            order, by split; no group is in two of train, validation and test. Empty without any.
     """
 
     identity: DatasetIdentity
@@ -68,6 +72,12 @@ class GMDataset:
     fdr_samples: int
     fdr_dimensions: int
     shortcut: float | None = None
+    groups: Mapping[str, Sequence[str]] = field(default_factory=dict)
+
+    @property
+    def real(self) -> int | None:
+        """Label of Real, or None in a dataset without real images."""
+        return next((k for k, source in enumerate(self.sources) if source.is_real), None)
 
 
 @dataclass(frozen=True)
@@ -109,6 +119,10 @@ class ResolvedDataset(ABC):
 
     identity: DatasetIdentity
     description: Description
+    folder: Path | None = None
+    """Where it lies, if in a folder of the user's."""
+    brought: str = ""
+    """Of a dataset that somebody brings as it is: how it was split, in words. Else empty."""
 
     @abstractmethod
     def load(self, progress: Progress | None = None) -> GMDataset:
@@ -150,6 +164,10 @@ class ResolvedDataset(ABC):
         for image in getattr(dataset, split).pixels:
             yield encode_png(image)
 
+    def groups(self, split: str) -> Sequence[str]:
+        """Names of the groups of a split's images, in order; empty where there are none."""
+        return ()
+
     def origin_files(self) -> dict[str, dict[str, int]]:
         """Kinds of files that the images were built from, counted, by source; empty if unknown."""
         return {}
@@ -168,5 +186,6 @@ class ResolvedDataset(ABC):
             fdr_samples=self.description.fdr_samples,
             fdr_dimensions=self.description.fdr_dimensions,
             shortcut=self.shortcut(),
+            groups={split: own for split in SPLITS if len(own := self.groups(split))},
             **sets,
         )

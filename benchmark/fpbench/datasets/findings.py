@@ -35,6 +35,17 @@ def findings(document: dict[str, Any]) -> list[dict[str, str]]:
     ]
 
 
+def glance_findings(document: dict[str, Any]) -> list[dict[str, str]]:
+    """As `findings`, of what files, codecs and near duplicates say alone.
+
+    Args:
+        document: Its fields ``files``, ``origin_files``, ``equalised``, ``codec_threshold``,
+            ``codec_trace`` and ``duplicates``.
+    """
+    found = (*_files(document), *_codec(document), *_duplicates(document["duplicates"]))
+    return [{"kind": kind, "text": text} for kind, text in found]
+
+
 def _files(document: dict[str, Any]) -> list[tuple[str, str]]:
     found = []
     for title, files in (("Files", "files"), ("Files that images came from", "origin_files")):

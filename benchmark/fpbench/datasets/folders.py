@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-import stat
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property
@@ -13,6 +12,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from fpbench.datasets.audited import audited_shortcut
 from fpbench.datasets.cache import Allocate, cached
 from fpbench.datasets.card import as_source, read_sources, refuse_other_reals
 from fpbench.datasets.dataset import (
@@ -23,15 +23,21 @@ from fpbench.datasets.dataset import (
     description_digest,
 )
 from fpbench.datasets.decoding import Duplicates, Encoded, decode, decode_into, threads
-from fpbench.datasets.imagefiles import (
-    SUFFIXES,
-    ImageFile,
-    checked_name,
-    inside,
-    list_images,
-    status_of,
-)
+from fpbench.datasets.folder_layout import Placed, place_images
+from fpbench.datasets.imagefiles import ImageFile, checked_name
 from fpbench.datasets.layout import LABELLED_SPLITS, SOURCES, SPLITS
+from fpbench.datasets.splitting import (
+    BY_FOLDER,
+    REFERENCE_SHARE,
+    SHARES,
+    SPLIT_SEED,
+    SplitRule,
+    divide,
+    refuse_crossing,
+    refuse_thin,
+    split_groups,
+    split_positions,
+)
 from fpbench.errors import BadInput
 from fpbench.images import REAL, Source
 
@@ -40,17 +46,8 @@ if TYPE_CHECKING:
 
     from fpbench.method import Progress
 
-SPLIT_SEED = 0
-"""Seed of the assignment of images to splits."""
-
-REFERENCE_SHARE = 0.4
-"""Share of the real images that become ``reference``; the rest is split like any other source."""
-
-SHARES = {"train": 0.5, "validation": 0.15, "test": 0.35}
-"""Shares of a source's images, after those of ``reference``."""
-
 MINIMUM = 32
-"""Images that a generator needs at least."""
+"""Images that a generator needs at least, split by the usual rule."""
 
 MINIMUM_REAL = 54
 """Real images needed at least, because ``reference`` takes its share first."""
@@ -66,34 +63,43 @@ class Scan:
     Attributes:
         folder: The folder.
         files: Image files by source, sorted by name, Real first.
+        positions: Positions among a source's files that belong to each split, by source.
         digest: Hash of all file names, file contents and of the rules of splitting.
+        told: How they were split, in words.
     """
 
     folder: Path
-    files: Mapping[str, list[ImageFile]]
+    files: Mapping[str, list[Placed]]
+    positions: Mapping[str, Mapping[str, NDArray[np.int64]]]
     digest: str
+    told: str
 
 
 class ImageFolder(ResolvedDataset):
     """One folder of images for each source.
 
     Files beside the source folders are not read, but for ``sources.yaml``, which may say what the
-    sources are.
+    sources are, and ``audit.json``.
 
     Args:
         folder: The folder.
         progress: Called as ``progress(what, done, total)`` while the files are hashed.
+        rule: How the images are split, where no folders named ``train`` and ``test`` say it.
 
     Raises:
-        BadInput: If there is no ``real`` folder, no generator, a file that is no image, a source
-            with too few images, or a wrong ``sources.yaml``.
+        BadInput: If there are fewer than two sources, no generator, a file that is no image, a
+            source with too few images, or a wrong ``sources.yaml``.
     """
 
-    def __init__(self, folder: Path, progress: Progress | None = None) -> None:
-        self._scan = scan(folder, progress)
-        samples = min(len(by_split["test"]) for by_split in self._positions.values())
+    def __init__(
+        self, folder: Path, progress: Progress | None = None, rule: SplitRule | None = None
+    ) -> None:
+        self._scan = scan(folder, progress, rule)
+        samples = min(len(by_split["test"]) for by_split in self._scan.positions.values())
         dimensions = max(1, min(_MOST_DIMENSIONS, samples // 8))
         self.description = Description(_sources(self._scan), samples, dimensions)
+        self.folder = folder
+        self.brought = self._scan.told
         self.identity = DatasetIdentity(
             name=checked_name(folder.resolve()),
             # A folder has no version of its own.
@@ -102,12 +108,8 @@ class ImageFolder(ResolvedDataset):
             digest=description_digest(self.description),
         )
 
-    @cached_property
-    def _positions(self) -> dict[str, dict[str, NDArray[np.int64]]]:
-        return {name: split_positions(len(own), name) for name, own in self._scan.files.items()}
-
     def load(self, progress: Progress | None = None) -> GMDataset:
-        """The images, split by a stated seed.
+        """The images, split by the folders or by a stated rule.
 
         Raises:
             BadInput: If an image is truncated, not RGB or of another size, stands there twice, or
@@ -115,24 +117,38 @@ class ImageFolder(ResolvedDataset):
         """
         return self.assemble(cached(self._scan.digest, lambda room: self._decode(room, progress)))
 
+    def shortcut(self) -> float | None:
+        """Accuracy of the shortcut probe that `fpbench data audit --write` left here."""
+        return audited_shortcut(self.identity.name, self.identity.content_hash, self.folder)
+
+    def groups(self, split: str) -> list[str]:
+        """Names of the groups of a split's images, in order; empty where there are none."""
+        own = [placed.group for _, placed in self._images(split)]
+        return own if any(own) else []
+
     def encoded(self, dataset: GMDataset, split: str) -> Iterator[bytes]:
         """Bytes of the image files of a split, in the order of its images."""
         for _, image in self._images(split):
-            yield image.read()
+            yield image.file.read()
 
-    def _images(self, split: str) -> Iterator[tuple[int, ImageFile]]:
+    def _images(self, split: str) -> Iterator[tuple[int, Placed]]:
         """Labels and files of a split, in order."""
         for label, (name, files) in enumerate(self._scan.files.items()):
-            for position in self._positions[name][split]:
+            for position in self._scan.positions[name][split]:
                 yield label, files[position]
+
+    @cached_property
+    def _size(self) -> tuple[int, int]:
+        first = next(iter(self._scan.files.values()))[0].file
+        height, width, _ = decode(first.read(), str(first.path)).shape
+        return height, width
 
     def _decode(
         self, allocate: Allocate, progress: Progress | None
     ) -> dict[str, tuple[NDArray[np.int64], list[str]]]:
-        first = self._scan.files[REAL][0]
-        height, width, _ = decode(first.read(), str(first.path)).shape
+        height, width = self._size
         duplicates = Duplicates()
-        total = sum(map(len, self._scan.files.values()))
+        total = sum(len(p) for own in self._scan.positions.values() for p in own.values())
         done = 0
 
         def advanced(ids: object, pixels: NDArray[np.uint8]) -> None:
@@ -144,10 +160,7 @@ class ImageFolder(ResolvedDataset):
         rows: dict[str, tuple[NDArray[np.int64], list[str]]] = {}
         for split in SPLITS:
             chosen = list(self._images(split))
-            images = [
-                Encoded(f"{file.path.parent.name}/{file.path.name}", str(file.path), file.read)
-                for _, file in chosen
-            ]
+            images = [Encoded(p.id, str(p.file.path), p.file.read) for _, p in chosen]
             target = allocate(split, (len(images), height, width, 3))
             decode_into(target, images, duplicates, advanced)
             labels = np.asarray([label for label, _ in chosen], np.int64)
@@ -155,98 +168,162 @@ class ImageFolder(ResolvedDataset):
         return rows
 
 
-def scan(folder: Path, progress: Progress | None = None) -> Scan:
-    """List and hash the images of a folder by source.
+def scan(folder: Path, progress: Progress | None = None, rule: SplitRule | None = None) -> Scan:
+    """List, split and hash the images of a folder by source.
 
     Args:
         folder: The folder.
         progress: Called as ``progress(what, done, total)``.
+        rule: How images are split that no folder splits; None is the usual rule.
 
     Raises:
-        BadInput: If there is no ``real`` folder, no generator, a file that is no image, or a
+        BadInput: If there are fewer than two sources, no generator, a file that is no image, or a
             source with too few images.
     """
-    names = _source_names(folder)
-    if REAL not in names:
-        found = f"the folders {', '.join(names)}" if names else "no folders"
-        raise BadInput(
-            f"{folder} is no dataset: it has {found}, but needs one folder of images for each "
-            f"source, of which {REAL!r} holds the real images."
-        )
-    if len(names) < 2:
+    files = place_images(folder, None if rule is None else rule.groups)
+    _refuse_few_sources(folder, list(files))
+    positions = _split(folder, files, rule)
+    every = [(name, placed) for name, images in files.items() for placed in images]
+    whole = hashlib.sha256(f"{_FORMAT} {SPLIT_SEED} {REFERENCE_SHARE} {SHARES}\n".encode())
+    if rule is not None and rule != SplitRule():
+        whole.update(f"{rule}\n".encode())
+    with ThreadPoolExecutor(threads()) as pool:
+        digests = pool.map(ImageFile.sha256, (placed.file for _, placed in every))
+        for done, ((_, placed), digest) in enumerate(zip(every, digests, strict=True), start=1):
+            whole.update(f"{placed.id} {digest}\n".encode())
+            if progress is not None:
+                progress("hash images", done, len(every))
+    return Scan(folder, files, positions, whole.hexdigest(), _told(files, positions, rule))
+
+
+def _told(
+    files: Mapping[str, list[Placed]],
+    positions: Mapping[str, Mapping[str, NDArray[np.int64]]],
+    rule: SplitRule | None,
+) -> str:
+    """How the images were split, and how many each split has."""
+    given = any(placed.split for images in files.values() for placed in images)
+    how = "split by its folders" if given else f"split by {(rule or SplitRule()).told()}"
+    numbers = ", ".join(
+        f"{split} {sum(len(own[split]) for own in positions.values())}" for split in SPLITS
+    )
+    real = "" if REAL in files else "; no real images, so no reference"
+    return f"{how}: {numbers}{real}"
+
+
+def _refuse_few_sources(folder: Path, names: Sequence[str]) -> None:
+    if names == [REAL]:
         raise BadInput(
             f"{folder} has real images only; add one folder of images for each generator."
         )
-    ordered = [REAL, *(name for name in names if name != REAL)]
-    files = {name: list_images(folder / name, strict=True) for name in ordered}
-    needed = {name: MINIMUM_REAL if name == REAL else MINIMUM for name in files}
+    if len(names) < 2:
+        found = f"the folder {names[0]}" if names else "no folders"
+        raise BadInput(
+            f"{folder} is no dataset: it has {found}, but needs one folder of images for each "
+            f"source, at least two; one named {REAL!r} holds real images."
+        )
+
+
+def _split(
+    folder: Path, files: Mapping[str, list[Placed]], rule: SplitRule | None
+) -> dict[str, dict[str, NDArray[np.int64]]]:
+    """Positions by source and split: as the folders say, by groups, or one by one."""
+    if any(placed.split for images in files.values() for placed in images):
+        return _given(folder, files, rule)
+    grouped = any(placed.group for images in files.values() for placed in images)
+    if rule is not None and rule.groups == BY_FOLDER and not grouped:
+        raise BadInput(
+            f"{folder} has no sub-folders in its sources' folders, so --groups {BY_FOLDER} finds "
+            "no groups; put each group of a source into a folder, or leave it out."
+        )
+    if not grouped and (rule is None or rule == SplitRule()):
+        _refuse_few(folder, {name: len(images) for name, images in files.items()})
+        return {name: split_positions(len(images), name) for name, images in files.items()}
+    chosen = rule or SplitRule()
+    if grouped:
+        found = split_groups({n: [p.group for p in own] for n, own in files.items()}, chosen)
+    else:
+        found = {name: split_positions(len(own), name, chosen) for name, own in files.items()}
+    remedy = "add images" + (" or groups" if grouped else "") + ", or write another --split"
+    for name, positions in found.items():
+        refuse_thin(name, positions, str(folder), remedy)
+    return found
+
+
+def _refuse_few(folder: Path, counts: Mapping[str, int]) -> None:
+    needed = {name: MINIMUM_REAL if name == REAL else MINIMUM for name in counts}
     few = [
-        f"{name!r} has {len(images)} images, but at least {needed[name]} are needed"
-        for name, images in files.items()
-        if len(images) < needed[name]
+        f"{name!r} has {count} images, but at least {needed[name]} are needed"
+        for name, count in counts.items()
+        if count < needed[name]
     ]
     if few:
         raise BadInput(
             f"{folder} cannot be split into training, validation and test images: source "
             f"{'; source '.join(few)}; add more."
         )
-    every = [(name, image) for name, images in files.items() for image in images]
-    whole = hashlib.sha256(f"{_FORMAT} {SPLIT_SEED} {REFERENCE_SHARE} {SHARES}\n".encode())
-    with ThreadPoolExecutor(threads()) as pool:
-        digests = pool.map(ImageFile.sha256, (image for _, image in every))
-        for done, ((name, image), digest) in enumerate(zip(every, digests, strict=True), start=1):
-            whole.update(f"{name}/{image.path.name} {digest}\n".encode())
-            if progress is not None:
-                progress("hash images", done, len(every))
-    return Scan(folder, files, whole.hexdigest())
 
 
-def _source_names(folder: Path) -> list[str]:
-    """Names of the folders of images, sorted.
+def _given(
+    folder: Path, files: Mapping[str, list[Placed]], rule: SplitRule | None
+) -> dict[str, dict[str, NDArray[np.int64]]]:
+    """The splits that folders are named by.
 
-    Raises:
-        BadInput: If images would be dropped, or two names are the same where case does not count.
+    Without a folder of reference images, their share of Real's training images; without one of
+    validation images, the usual share of what training and validation have together.
     """
-    names: list[str] = []
-    for path in inside(folder):
-        if not stat.S_ISDIR(status_of(path).st_mode):
-            continue
-        name = checked_name(path)
-        if not name.startswith("."):
-            names.append(name)
-        elif any(image.suffix.lower() in SUFFIXES for image in inside(path)):
+    rule = rule or SplitRule()
+    if rule.sizes != SplitRule().sizes:
+        raise BadInput(
+            f"{folder} has folders named train and test, which say how its images are split; leave "
+            "out --split, or put each source's images into one folder."
+        )
+    found: dict[str, dict[str, NDArray[np.int64]]] = {}
+    for name, images in files.items():
+        splits = np.array([placed.split for placed in images])
+        found[name] = {split: np.flatnonzero(splits == split) for split in SPLITS}
+        if name != REAL and len(found[name]["reference"]):
             raise BadInput(
-                f"{path} holds images but is hidden (its name begins with a dot), so it is not "
-                "taken for a source; rename or remove it."
+                f"{folder}: the split reference holds images of {name!r}, but only real images "
+                "belong there; remove them."
             )
-    owners: dict[str, str] = {REAL: REAL}
-    for name in names:
-        first = owners.setdefault(name.casefold(), name)
-        if first != name:
-            raise BadInput(
-                f"{folder} has a source {name!r}, which differs from {first!r} by upper and lower "
-                f"case alone; rename one. The folder of real images is named {REAL!r}."
-            )
-    return names
+    if REAL in found:
+        taken = rule.of_reference(len(found[REAL]["train"]))
+        _take(files, found, "reference", {REAL: taken}, rule.seed)
+    train, validation, _ = rule.sizes
+    share = validation / (train + validation)
+    wanted = {name: share * len(own["train"]) for name, own in found.items()}
+    _take(files, found, "validation", wanted, rule.seed)
+    for name, own in found.items():
+        refuse_thin(name, own, str(folder), "add images to that folder")
+    refuse_crossing(
+        {
+            name: {
+                split: [files[name][p].group for p in found[name][split]]
+                for split in (*LABELLED_SPLITS, "reference")
+            }
+            for name in files
+        },
+        str(folder),
+    )
+    return found
 
 
-def split_positions(count: int, source: str) -> dict[str, NDArray[np.int64]]:
-    """Positions (of the files sorted by name) that belong to each split.
-
-    Args:
-        count: Number of images of the source.
-        source: Its name; ``reference`` is empty unless it is Real.
-    """
-    order = np.random.default_rng([SPLIT_SEED, *source.encode()]).permutation(count)
-    reference = round(REFERENCE_SHARE * count) if source == REAL else 0
-    rest = count - reference
-    edges = [0, reference]
-    for split in LABELLED_SPLITS:
-        edges.append(edges[-1] + round(SHARES[split] * rest))
-    edges[-1] = count
-    return {
-        split: np.sort(order[edges[index] : edges[index + 1]]) for index, split in enumerate(SPLITS)
-    }
+def _take(
+    files: Mapping[str, list[Placed]],
+    found: dict[str, dict[str, NDArray[np.int64]]],
+    split: str,
+    wanted: Mapping[str, float],
+    seed: int,
+) -> None:
+    """Take a split that has no folder from the training images, by group."""
+    needy = {name: count for name, count in wanted.items() if not len(found[name][split])}
+    whole = {name: found[name]["train"] for name in needy}
+    names = {name: [files[name][p].group for p in whole[name]] for name in needy}
+    parts = {split: needy, "train": {name: len(whole[name]) - n for name, n in needy.items()}}
+    for name, positions in divide(names, parts, seed).items():
+        for part, chosen in positions.items():
+            found[name][part] = whole[name][chosen]
 
 
 def _sources(found: Scan) -> tuple[Source, ...]:
@@ -259,7 +336,8 @@ def _sources(found: Scan) -> tuple[Source, ...]:
             "there is no such folder of images."
         )
     plain = {name: Source(name, "Unknown", name) for name in found.files}
-    plain[REAL] = Source(REAL, "Real", "photographs")
+    if REAL in plain:
+        plain[REAL] = Source(REAL, "Real", "photographs")
     described = {name: as_source(name, entry) for name, entry in entries.items()}
     sources = tuple({**plain, **described}[name] for name in found.files)
     refuse_other_reals(sources, found.folder / SOURCES)

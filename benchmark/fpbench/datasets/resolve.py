@@ -15,6 +15,8 @@ from fpbench.datasets.folders import ImageFolder
 from fpbench.datasets.hub import fetch_description
 from fpbench.datasets.imagefiles import told_path
 from fpbench.datasets.layout import MANIFEST, RECIPE
+from fpbench.datasets.reference import Reference, parse_reference
+from fpbench.datasets.splitting import SPLIT_SETTINGS, rule_of
 from fpbench.datasets.synthetic import SyntheticDataset, is_synthetic, settings_of
 from fpbench.errors import BadInput, suggest
 from fpbench.files import expanded
@@ -33,7 +35,8 @@ def resolve(
 
     Args:
         ref: Name of a card (``gm-synthetic`` takes ``:KIND[,SNR]``), a folder, built or with one
-            folder of images for each source, or ``HUB_ID[@REVISION]``.
+            folder of images for each source (which takes the settings ``?split=…``, ``reference``
+            and ``groups``), or ``HUB_ID[@REVISION]``.
         offline: Take what is in the Hub's local cache and open no connection, now or when loading.
         progress: Called as ``progress(what, done, total)`` while the files of a folder are hashed.
 
@@ -43,9 +46,12 @@ def resolve(
     Raises:
         BadInput: If there is no such dataset, it is not built, or it cannot be reached.
     """
+    reference = parse_reference(ref)
+    ref = reference.place
     name, colon, settings = ref.partition(":")
     cards = card_folders()
     if name in cards:
+        reference.refuse_others((), "the name of a card")
         if is_synthetic(cards[name]):
             chosen = settings_of(cards[name], settings)
             base = cards.get(chosen.base.partition(":")[0])
@@ -61,7 +67,7 @@ def resolve(
     path = expanded(Path(ref))
     status = _status(path) if ref else None
     if status is not None and stat.S_ISDIR(status.st_mode):
-        return _in_folder(path, offline, progress)
+        return _in_folder(path, reference, offline, progress)
     if status is not None:
         raise BadInput(
             f"{path} is a file; a dataset is a folder, built by fpbench or with one folder of "
@@ -70,6 +76,7 @@ def resolve(
     if ref.startswith((".", "/", "~")):
         raise BadInput(f"There is no folder {path}.")
     if _HUB_ID.fullmatch(ref):
+        reference.refuse_others((), "a dataset that fpbench built")
         repository, _, revision = ref.partition("@")
         return HubCopy(
             fetch_description(repository, revision or None, offline=offline), offline=offline
@@ -79,15 +86,19 @@ def resolve(
     )
 
 
-def _in_folder(path: Path, offline: bool, progress: Progress | None) -> ResolvedDataset:
+def _in_folder(
+    path: Path, reference: Reference, offline: bool, progress: Progress | None
+) -> ResolvedDataset:
     if (path / MANIFEST).is_file():
+        reference.refuse_others((), "a built dataset")
         return BuiltFolder(path, offline=offline)
     if (path / RECIPE).is_file():
         raise BadInput(
             f"{path} has a recipe.yaml but no manifest.json: it is not built, or its build was "
             f"stopped. Run `fpbench data build {path}`."
         )
-    return ImageFolder(path, progress)
+    reference.refuse_others(SPLIT_SETTINGS, "a folder of images")
+    return ImageFolder(path, progress, rule_of(reference.settings))
 
 
 def _status(path: Path) -> os.stat_result | None:

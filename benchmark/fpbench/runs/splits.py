@@ -9,6 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fpbench.datasets.dataset import GMDataset
+from fpbench.datasets.layout import LABELLED_SPLITS
+from fpbench.datasets.splitting import divide
 from fpbench.errors import BadInput, suggest
 from fpbench.images import ImageSet, select_across
 
@@ -37,6 +39,33 @@ def assign_folds(labels: NDArray[np.int64], folds: int, seed: int) -> NDArray[np
         members = np.flatnonzero(labels == source)
         assigned[generator.permutation(members)] = np.arange(len(members)) % folds
     return assigned
+
+
+def assign_grouped_folds(
+    labels: NDArray[np.int64], groups: Sequence[str], folds: int, seed: int
+) -> NDArray[np.int64]:
+    """Fold of each image such that no group is in two folds, as even by source as groups allow.
+
+    Args:
+        labels: Sources of shape (N,).
+        groups: Names of the groups of N images; images with an empty one stand alone.
+        folds: Number of folds.
+        seed: Seed of the assignment.
+    """
+    members = {str(source): np.flatnonzero(labels == source) for source in np.unique(labels)}
+    names = {source: [groups[p] for p in own.tolist()] for source, own in members.items()}
+    goal = {source: len(own) / folds for source, own in members.items()}
+    parts = divide(names, {str(fold): goal for fold in range(folds)}, seed)
+    assigned = np.empty(len(labels), np.int64)
+    for source, by_fold in parts.items():
+        for fold, chosen in by_fold.items():
+            assigned[members[source][chosen]] = int(fold)
+    return assigned
+
+
+def _groups_of(dataset: GMDataset) -> list[str]:
+    """Groups of the images of train, validation and test, in this order."""
+    return [name for split in LABELLED_SPLITS for name in dataset.groups[split]]
 
 
 def limit_splits(
@@ -80,11 +109,11 @@ def splits_of(dataset: GMDataset, fold: int | None, folds: int | None) -> Splits
 
     With folds, the images of train, validation and test are pooled and assigned to folds once
     per dataset (whatever the job's seed, so that methods and seeds are compared on the same
-    images): fold `fold` is the test set, the next one the validation set, the others train. The
-    reference set stays.
+    images): fold `fold` is the test set, the next one the validation set, the others train. No
+    group of images is in two folds. The reference set stays.
 
     Raises:
-        BadInput: If a source has fewer images than folds.
+        BadInput: If a source has fewer images than folds, or groups cannot be put into folds.
     """
     if fold is None or folds is None:
         return Splits(dataset.reference, dataset.train, dataset.validation, dataset.test)
@@ -97,7 +126,20 @@ def splits_of(dataset: GMDataset, fold: int | None, folds: int | None) -> Splits
             f"more (train, validation, test), and at most {smallest}, the images of its smallest "
             "source."
         )
-    assigned = assign_folds(labels, folds, seed=0)
+    if dataset.groups:
+        assigned = assign_grouped_folds(labels, _groups_of(dataset), folds, seed=0)
+        emptiest = min(
+            int(np.bincount(labels[assigned == k], minlength=len(dataset.sources)).min())
+            for k in range(folds)
+        )
+        if emptiest < 1:
+            raise BadInput(
+                f"--folds {folds} is not possible on {dataset.identity.name}: its groups of images "
+                "are too few or too unequal to give every fold images of every source; use fewer "
+                "folds."
+            )
+    else:
+        assigned = assign_folds(labels, folds, seed=0)
     validation = (fold + 1) % folds
     return Splits(
         dataset.reference,

@@ -8,7 +8,7 @@ import numpy as np
 
 from fpbench.errors import BadInput
 from fpbench.images import ImageSet
-from fpbench.method import Budget, File, FitContext, MethodCard, Range
+from fpbench.method import Budget, File, FitContext, MethodCard, Range, require_reference
 from fpbench_methods.bases.artifacts import ArtifactMethod, Attributor
 from fpbench_methods.bases.saved import Arrays, Facts, prefixed, under
 from fpbench_methods.manifpt.card import MANIFPT_CARD
@@ -94,6 +94,7 @@ class ManiFPT(ArtifactMethod):
 
     def look_at(self, train: ImageSet, reference: ImageSet, context: FitContext) -> None:
         """Open the space and put the reference images into it."""
+        require_reference(reference, "manifpt")
         size = self.reference_size
         if self.space in VECTOR_SPACES:
             self._space = self._open_space(context)

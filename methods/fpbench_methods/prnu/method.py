@@ -8,7 +8,14 @@ import numpy as np
 
 from fpbench.distribution import install_command
 from fpbench.images import ImageSet
-from fpbench.method import FitContext, MethodCard, MethodDeclined, Range, Variant
+from fpbench.method import (
+    FitContext,
+    MethodCard,
+    MethodDeclined,
+    Range,
+    Variant,
+    require_reference,
+)
 from fpbench_methods.bases.calibration import fit_temperature, softmax
 from fpbench_methods.bases.saved import Arrays, Facts, SavedMethod
 from fpbench_methods.prnu.camera import camera_processing
@@ -137,6 +144,7 @@ class PRNU(SavedMethod):
         if self.denoiser == "dncnn":
             from fpbench_methods.nn.dncnn import SIZES, train_denoiser
 
+            require_reference(reference, "prnu:dncnn")
             size = SIZES[context.budget]
             self._use(train_denoiser(reference.pixels, self.sigma, size, context))
         h, w = train.size

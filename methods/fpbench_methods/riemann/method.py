@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 import numpy as np
 
 from fpbench.images import ImageSet
-from fpbench.method import FitContext, MethodCard, Range
+from fpbench.method import FitContext, MethodCard, Range, require_reference
 from fpbench_methods.bases.artifacts import ArtifactMethod, Attributor
 from fpbench_methods.bases.saved import Arrays, Facts
 from fpbench_methods.riemann.card import RIEMANN_CARD
@@ -91,7 +91,8 @@ class Riemann(ArtifactMethod):
         from fpbench.compute.device import numpy_generator
         from fpbench_methods.riemann.manifold import RealManifold
 
-        if len(reference) and reference.size != train.size:
+        require_reference(reference, "riemann")
+        if reference.size != train.size:
             raise ValueError(
                 f"reference images of {reference.size[0]}x{reference.size[1]} cannot be a manifold "
                 f"for images of {train.size[0]}x{train.size[1]}"
