@@ -7,6 +7,7 @@ import sys
 import threading
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from fpbench.errors import BadInput
@@ -40,6 +41,23 @@ def test_a_file_is_written_whole_and_readable_by_all(tmp_path: Path) -> None:
     # SHA-256 of "abc", FIPS 180-2.
     write_bytes(path, b"abc")
     assert file_sha256(path).startswith("ba7816bf8f01cfea414140de5dae2223")
+
+
+@pytest.mark.parametrize("umask", [0o022, 0o077])
+def test_a_folder_is_readable_by_all_whom_the_umask_lets(tmp_path: Path, umask: int) -> None:
+    from safetensors.numpy import save_file
+
+    before = os.umask(umask)
+    try:
+        with writing_folder(tmp_path / "f") as folder:
+            (folder / "inner").mkdir(mode=0o700)
+            save_file({"x": np.zeros(3)}, folder / "inner" / "evidence.safetensors")
+            (folder / "own").touch(mode=0o600)
+    finally:
+        os.umask(before)
+    modes = {path.name: path.stat().st_mode & 0o777 for path in tmp_path.rglob("*")}
+    folders, files = 0o777 & ~umask, 0o666 & ~umask
+    assert modes == {"f": folders, "inner": folders, "own": files, "evidence.safetensors": files}
 
 
 def test_a_block_that_raises_leaves_what_was_there(tmp_path: Path) -> None:

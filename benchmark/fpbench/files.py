@@ -93,6 +93,8 @@ def write_text(path: Path, text: str) -> None:
 def writing_folder(path: Path, *, replace: bool = True) -> Iterator[Path]:
     """A folder to fill, which becomes `path` if the block ends well and is removed if not.
 
+    Everything in it is readable by all whom the umask lets.
+
     Args:
         path: The folder.
         replace: Whether what lies at `path` by then is replaced in one step and removed; else it
@@ -108,10 +110,20 @@ def writing_folder(path: Path, *, replace: bool = True) -> Iterator[Path]:
     try:
         yield scratch
         with told(path):
-            scratch.chmod(0o777 & ~_umask())
+            _open_to_all(scratch)
             _put(scratch, path, replace)
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
+
+
+def _open_to_all(folder: Path) -> None:
+    """Let those read whom the umask lets: some writers of files keep them to their owner."""
+    mask = _umask()
+    for place, _, names in os.walk(folder):
+        Path(place).chmod(0o777 & ~mask)
+        for path in (Path(place) / name for name in names):
+            if not path.is_symlink():
+                path.chmod(0o666 & ~mask)
 
 
 def _put(scratch: Path, path: Path, replace: bool) -> None:

@@ -27,10 +27,12 @@ def save_state(
 ) -> None:
     """Write a method's arrays, JSON facts and sources into `folder`."""
     import numpy as np
-    from safetensors.numpy import save_file
+    from safetensors.numpy import save
 
     folder.mkdir(parents=True, exist_ok=True)
-    save_file({key: np.ascontiguousarray(value) for key, value in arrays.items()}, folder / _ARRAYS)
+    # `save_file` makes files that their owner alone can read.
+    content = save({key: np.ascontiguousarray(value) for key, value in arrays.items()})
+    (folder / _ARRAYS).write_bytes(content)
     document = {
         "method": method,
         "facts": dict(facts),
