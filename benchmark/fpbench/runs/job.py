@@ -132,7 +132,7 @@ class Job:
         settings: Of the protocol, e.g. whose reference images a transfer gives.
         params: Constructor arguments set by the user on top of the variant's.
         files: SHA-256 of the files that parameters name, by parameter: another file under the
-            same name is another job.
+            same name is another job, the same file elsewhere is not.
         budget: Training length.
         seed: Seed of the method and of every random choice in scoring.
         fold: Which of `folds` is the test fold, or None for the dataset's own splits.
@@ -180,12 +180,13 @@ class Job:
             "method": self.method,
             "variant": self.variant,
             "method_version": self.method_version,
-            "params": dict(self.params),
+            "params": {k: value for k, value in self.params.items() if k not in self.files},
             "budget": self.budget,
             "seed": self.seed,
             "scoring": self.scoring,
         }
         if self.files:
+            # What they hold counts, not where they lie on somebody's machine.
             run["files"] = dict(self.files)
         closed = {"fold": self.fold, "folds": self.folds, "control": self.control}
         closed |= self.limits.stated

@@ -18,6 +18,7 @@ from fpbench.leaderboard.archive.layout import (
     record_path,
 )
 from fpbench.leaderboard.archive.methodcard import PublishedCard, read_card
+from fpbench.leaderboard.archive.paths import local_paths
 from fpbench.runs.job import CLOSED_SET, TRANSFER
 from fpbench.runs.record import Record, read_record
 
@@ -94,8 +95,9 @@ def collect(root: Path) -> Collection:
     """Read all records of a leaderboards' folder.
 
     Records are left out, each with a `Problem`, if they are malformed, lie in a place that is not
-    theirs, are of an ablation, name files that are missing or changed, claim a job that another
-    record claims, or are of a method whose name two packages claim.
+    theirs, are of an ablation, name places on somebody's machine or files that are missing or
+    changed, claim a job that another record claims, or are of a method whose name two packages
+    claim.
 
     Raises:
         BadInput: If `root` is no folder.
@@ -177,6 +179,10 @@ def _placed(root: Path, path: Path) -> Record:
     check_unlimited(record, path)
     if record.status == "failed":
         raise BadInput(f"{path} is of a failed job, which is no result: {record.reason}")
+    for place in local_paths(record)[:1]:
+        raise BadInput(
+            f"{path} names a place on somebody's machine, {place}; `fpbench submit` leaves it out."
+        )
     if record.status == "done":
         check_files(record, path)
     _check_beside(record, path)

@@ -29,6 +29,7 @@ from fpbench.leaderboard.archive.layout import (
     record_path,
 )
 from fpbench.leaderboard.archive.methodcard import card_text, published_card, read_card
+from fpbench.leaderboard.archive.paths import without_local_paths
 from fpbench.registry import card_folders, method_class, method_origin
 from fpbench.runs.job import CLOSED_SET, Side
 from fpbench.runs.record import RECORD_FILE, Record, read_record
@@ -43,7 +44,7 @@ class Submission:
     """One finished run and the files that it adds to the leaderboards' folder.
 
     Attributes:
-        record: The run's record.
+        record: The run's record, without what tells of the machine that it was made on.
         source: The record's file in the run's folder.
         files: Content by path relative to the leaderboards' folder.
         state: ``new``, or ``already there`` if nothing would change.
@@ -115,7 +116,10 @@ def prepare(path: Path, root: Path) -> Submission:
         notes += _check_dataset(side, path)
     target = record_path(root, record)
     folder = target.parent.relative_to(root).as_posix()
-    files = {f"{folder}/{target.name}": path.read_bytes()}
+    sent = without_local_paths(record)
+    # A record of an older schema is sent as it was written, where nothing has to be left out.
+    content = path.read_bytes() if sent is record else sent.json_text().encode()
+    files = {f"{folder}/{target.name}": content}
     if record.status == "done":
         check_files(record, path)
         differences = [d for d in recomputed(record, path) if not d.is_rounding]
@@ -134,7 +138,7 @@ def prepare(path: Path, root: Path) -> Submission:
     if record.job.budget == "smoke":
         notes.append("budget smoke is a test of the plumbing; boards show it last.")
     state = _state(record, read_record(target) if target.is_file() else None, target)
-    return Submission(record, path, files, state, tuple(notes))
+    return Submission(sent, path, files, state, tuple(notes))
 
 
 def told(differences: Sequence[Difference]) -> str:
