@@ -1,8 +1,10 @@
 """Whatever is typed: no traceback, no fault in fpbench, an exit code that is one."""
 
 import io
+import signal
 import sys
-from contextlib import redirect_stderr, redirect_stdout
+from collections.abc import Iterator
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from pathlib import Path
 
 import pytest
@@ -11,12 +13,41 @@ from fpbench.cli.main import entry
 
 from .fuzz import calls
 
+HUNG = 600
+"""Seconds after which a call is taken to hang; the slowest take a few on an idle machine."""
+
+
+class Hung(BaseException):
+    """A call that does not end."""
+
+
+@contextmanager
+def ended() -> Iterator[None]:
+    """Interrupt the block if it hangs, where the system has a timer."""
+
+    def interrupt(signum: int, frame: object) -> None:
+        raise Hung
+
+    if not hasattr(signal, "SIGALRM"):
+        yield
+        return
+    before = signal.signal(signal.SIGALRM, interrupt)
+    signal.alarm(HUNG)
+    try:
+        yield
+    finally:
+        signal.alarm(0)
+        signal.signal(signal.SIGALRM, before)
+
 
 def told(call: list[str]) -> tuple[int, str]:
-    """Exit code, and all that was printed."""
+    """Exit code, and all that was printed; -1 of a call that hangs."""
     out, err = io.StringIO(), io.StringIO()
-    with redirect_stdout(out), redirect_stderr(err), pytest.raises(SystemExit) as end:
-        entry(call)
+    try:
+        with redirect_stdout(out), redirect_stderr(err), pytest.raises(SystemExit) as end, ended():
+            entry(call)
+    except Hung:
+        return -1, f"it hangs: {out.getvalue()}{err.getvalue()}"
     assert isinstance(end.value.code, int)
     return end.value.code, out.getvalue() + err.getvalue()
 
