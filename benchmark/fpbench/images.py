@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import TYPE_CHECKING
@@ -188,7 +188,27 @@ class ImageSet:
             yield self._pixels[start : start + size]
 
 
-def select_across(parts: Sequence[ImageSet], indices: ArrayLike) -> ImageSet:
+Gather = Callable[
+    ["tuple[int, ...]", "Callable[[], Iterator[NDArray[np.uint8]]]"], "NDArray[np.uint8]"
+]
+"""Puts batches of pixels, begun anew at each call, into one array of the shape given."""
+
+
+def in_memory(
+    shape: tuple[int, ...], batches: Callable[[], Iterator[NDArray[np.uint8]]]
+) -> NDArray[np.uint8]:
+    """Gather pixels in memory."""
+    pixels = np.empty(shape, np.uint8)
+    start = 0
+    for batch in batches():
+        pixels[start : start + len(batch)] = batch
+        start += len(batch)
+    return pixels
+
+
+def select_across(
+    parts: Sequence[ImageSet], indices: ArrayLike, gather: Gather = in_memory
+) -> ImageSet:
     """Images of several sets, counted through from the first to the last.
 
     The chosen pixels are copied once and nothing else is: to pool the sets first would copy
@@ -197,6 +217,7 @@ def select_across(parts: Sequence[ImageSet], indices: ArrayLike) -> ImageSet:
     Args:
         parts: Labelled sets of the same sources and image size.
         indices: Integers or a boolean mask over all images of `parts`.
+        gather: Where the chosen pixels are put.
 
     Returns:
         The chosen images, in the order of `indices`.
@@ -213,13 +234,19 @@ def select_across(parts: Sequence[ImageSet], indices: ArrayLike) -> ImageSet:
     starts = np.cumsum([0, *map(len, parts)])
     if len(chosen) and not (0 <= chosen.min() and chosen.max() < starts[-1]):
         raise IndexError(f"positions must be from 0 to {starts[-1] - 1}")
-    pixels = np.empty((len(chosen), *first.size, 3), np.uint8)
     step = max(1, _AT_ONCE // max(1, 3 * first.size[0] * first.size[1]))
-    for part, start in zip(parts, starts[:-1].tolist(), strict=True):
-        own = np.flatnonzero((chosen >= start) & (chosen < start + len(part)))
-        for begin in range(0, len(own), step):
-            some = own[begin : begin + step]
-            pixels[some] = part.pixels[chosen[some] - start]
+
+    def batches() -> Iterator[NDArray[np.uint8]]:
+        for begin in range(0, len(chosen), step):
+            some = chosen[begin : begin + step]
+            batch = np.empty((len(some), *first.size, 3), np.uint8)
+            for part, start in zip(parts, starts[:-1].tolist(), strict=True):
+                own = np.flatnonzero((some >= start) & (some < start + len(part)))
+                if len(own):
+                    batch[own] = part.pixels[some[own] - start]
+            yield batch
+
+    pixels = gather((len(chosen), *first.size, 3), batches)
     labels = np.concatenate([part.labels for part in parts])
     ids = np.concatenate([part.ids for part in parts])
     return ImageSet(pixels, first.sources, labels[chosen], ids[chosen].tolist())

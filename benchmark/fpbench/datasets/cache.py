@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import mmap
 import os
 import shutil
-from collections.abc import Callable, Sequence
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,6 +14,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from fpbench.datasets.layout import SPLITS
+from fpbench.errors import BadInput
 from fpbench.files import (
     CannotWrite,
     expanded,
@@ -20,12 +23,15 @@ from fpbench.files import (
     writing_file,
     writing_folder,
 )
-from fpbench.images import ImageSet, Source
+from fpbench.images import ImageSet, Source, in_memory
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 CACHE_VARIABLE = "FPBENCH_CACHE"
+WORTH_A_FILE = 32 << 20
+"""Bytes of pixels from which on `mapped` makes a file."""
+
 # Raised when the files below change their meaning, so that no old cache is misread.
 _FORMAT = 1
 
@@ -175,3 +181,42 @@ def cached_array(
         return np.load(path, mmap_mode="r")  # type: ignore[no-any-return]
     except (CannotWrite, OSError, ValueError):
         return made
+
+
+def mapped(
+    shape: tuple[int, ...], batches: Callable[[], Iterator[NDArray[np.uint8]]]
+) -> NDArray[np.uint8]:
+    """Gather pixels in a file without a name, memory-mapped: it is gone once nobody reads it.
+
+    What is mapped can leave memory whenever another needs it; a copy cannot. Few pixels, and
+    those of a cache that cannot be written, stay in memory.
+
+    Args:
+        shape: Of the array.
+        batches: Yields the pixels, from the first image to the last, whenever it is called.
+    """
+    size = int(np.prod(shape))
+    if size < WORTH_A_FILE:
+        return in_memory(shape, batches)
+    try:
+        root = cache_root()
+        root.mkdir(parents=True, exist_ok=True)
+        _require_space(root, size)
+        with tempfile.TemporaryFile(dir=root) as file:
+            for batch in batches():
+                file.write(np.ascontiguousarray(batch).data)
+            file.flush()
+            return np.memmap(file, np.uint8, "r", shape=shape)
+    except (BadInput, OSError):
+        return in_memory(shape, batches)
+
+
+def release(pixels: NDArray[np.uint8]) -> None:
+    """Let go of what has been read of memory-mapped pixels; it is read anew where needed."""
+    owner: object = pixels
+    while isinstance(owner, np.ndarray):
+        if isinstance(owner, np.memmap) and owner.mode != "r":
+            return  # what was written may stand in memory alone
+        owner = owner.base
+    if isinstance(owner, mmap.mmap) and hasattr(mmap, "MADV_DONTNEED"):
+        owner.madvise(mmap.MADV_DONTNEED)

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from fpbench.datasets.cache import mapped, release
 from fpbench.datasets.dataset import GMDataset
 from fpbench.datasets.layout import LABELLED_SPLITS
 from fpbench.datasets.splitting import divide
@@ -110,7 +111,8 @@ def splits_of(dataset: GMDataset, fold: int | None, folds: int | None) -> Splits
     With folds, the images of train, validation and test are pooled and assigned to folds once
     per dataset (whatever the job's seed, so that methods and seeds are compared on the same
     images): fold `fold` is the test set, the next one the validation set, the others train. No
-    group of images is in two folds. The reference set stays.
+    group of images is in two folds. The reference set stays. Large sets are memory-mapped as the
+    dataset's own splits are.
 
     Raises:
         BadInput: If a source has fewer images than folds, or groups cannot be put into folds.
@@ -141,12 +143,17 @@ def splits_of(dataset: GMDataset, fold: int | None, folds: int | None) -> Splits
     else:
         assigned = assign_folds(labels, folds, seed=0)
     validation = (fold + 1) % folds
-    return Splits(
-        dataset.reference,
-        select_across(parts, (assigned != fold) & (assigned != validation)),
-        select_across(parts, assigned == validation),
-        select_across(parts, assigned == fold),
-    )
+    sets = [
+        select_across(parts, chosen, mapped)
+        for chosen in (
+            (assigned != fold) & (assigned != validation),
+            assigned == validation,
+            assigned == fold,
+        )
+    ]
+    for part in parts:
+        release(part.pixels)
+    return Splits(dataset.reference, *sets)
 
 
 def restrict_sources(images: ImageSet, names: Sequence[str], dataset: str) -> ImageSet:
