@@ -259,7 +259,7 @@ class Examples:
                                    "\u202e"))  # fmt: skip
         self.refused("20", self.run("--method", "majority", "--again"), "running", code=0)
         figures = [word for word in self.run("--method", "majority") if word != "--no-figures"]
-        self.refused("20", figures, "--again to draw", code=0)
+        self.refused("20", figures, "drawn from what is stored: confusion", code=0)
 
 
 def _without(ended: tuple[int, str, str], letter: str) -> tuple[str, bool]:

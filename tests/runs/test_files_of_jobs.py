@@ -124,7 +124,7 @@ def test_a_finished_job_is_repeated_if_asked_and_says_what_it_lacks(
     assert store.read(jobs[0]) == anew
 
     run_plan(jobs, store, options=JobOptions(device="cpu", figures=True), report=heard)
-    assert len(heard.remarks) == 1 and "--again to draw them" in heard.remarks[0]
+    assert len(heard.remarks) == 1 and "drawn from what is stored: confusion" in heard.remarks[0]
     monkeypatch.setattr(registry, "code_hash", lambda cls: "another")
     heard = Heard()
     run_plan(jobs, store, options=plain, report=heard)

@@ -178,3 +178,25 @@ def write_embeddings(
         path,
     )
     return ArtifactEntry.of(path)
+
+
+def read_embeddings(path: Path, images: int) -> NDArray[np.float32]:
+    """The test embeddings (N, D) that `write_embeddings` wrote.
+
+    Args:
+        path: The file.
+        images: Test images that there must be.
+
+    Raises:
+        BadInput: If it is missing, cannot be read, or is of another number of images.
+    """
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(path, "np") as file:
+            found: NDArray[np.float32] = file.get_tensor("test")
+    except (OSError, ValueError, SafetensorError) as error:
+        raise BadInput(f"The embeddings {path} cannot be read: {error}.") from error
+    if found.ndim != 2 or len(found) != images or not np.isfinite(found).all():
+        raise BadInput(f"The embeddings {path} are not those of {images} images.")
+    return found

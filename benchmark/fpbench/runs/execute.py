@@ -179,7 +179,7 @@ class _Attempt:
             artifacts |= self.protocol.write_beside(folder, finished)
             if self.options.figures:
                 (folder / FIGURES).mkdir()
-                notes = self.protocol.draw(folder / FIGURES, finished)
+                notes = self.protocol.draw(folder / FIGURES, finished.drawable)
         report("score", 2, 2)
         return self._record("done", None, outcome).model_copy(
             update={

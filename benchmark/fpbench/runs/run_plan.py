@@ -106,9 +106,11 @@ def iterate_plan(
 
 
 def _remarks(job: Job, record: Record, store: Store, options: JobOptions) -> Iterator[str]:
-    """What a result of before lacks of what running the job now would give."""
+    """What a result of before lacks of what running the job now would give, figures drawn now."""
     if options.figures and not (store.folder(job) / FIGURES).is_dir():
-        yield "it was run without figures; run it with --again to draw them"
+        from fpbench.runs.completing import draw_later
+
+        yield from draw_later(job, record, store)
     if record.method.code is None:
         return  # of before it was noted
     try:

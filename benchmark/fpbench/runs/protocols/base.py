@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
+from numpy.typing import NDArray
 
 from fpbench.datasets.dataset import GMDataset
 from fpbench.errors import BadInput, suggest
@@ -76,6 +77,46 @@ class Finished:
     outcome: Outcome
     evidence: Evidence
     scores: Mapping[str, Score]
+
+    @property
+    def drawable(self) -> Drawable:
+        """What its figures are drawn from."""
+        embedded = self.outcome.test_embeddings
+        return Drawable(
+            self.job,
+            self.prepared.labels,
+            self.evidence,
+            self.scores,
+            embedded if embedded.size else None,
+            self.method.implements("residual"),
+            self.method,
+            self.prepared.splits.test,
+        )
+
+
+@dataclass(frozen=True)
+class Drawable:
+    """What the figures of a job are drawn from: stored beside its record, but for the last two.
+
+    Attributes:
+        job: The job.
+        labels: Who made which test image.
+        evidence: What its scores follow from.
+        scores: The scores.
+        embeddings: float32 of shape (N, D), of the test images, or None where there are none.
+        has_residual: Whether the method has residuals to show.
+        method: The fitted method, or None where the job ended before.
+        test: The test images, or None likewise.
+    """
+
+    job: Job
+    labels: Labels
+    evidence: Evidence
+    scores: Mapping[str, Score]
+    embeddings: NDArray[np.float32] | None
+    has_residual: bool
+    method: Method | None = None
+    test: ImageSet | None = None
 
 
 class Protocol(ABC):
@@ -184,12 +225,13 @@ class Protocol(ABC):
         """
         return {}
 
-    def draw(self, folder: Path, finished: Finished) -> list[str]:
+    def draw(self, folder: Path, drawable: Drawable) -> list[str]:
         """Draw the job's figures; by default none.
 
         Args:
-            folder: An existing folder for PNG files.
-            finished: The job.
+            folder: An existing folder for PNG files, within the job's folder.
+            drawable: The job; a figure that needs a fitted method which is not there is named in
+                a note.
 
         Returns:
             Notes for the record: which figure could not be drawn, and why.

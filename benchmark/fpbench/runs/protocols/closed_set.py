@@ -10,7 +10,14 @@ from fpbench.runs.evidence import write_embeddings
 from fpbench.runs.figures import draw_figures
 from fpbench.runs.fingerprintbags import BAG_SIZE, gather_fingerprint_bags, write_fingerprint_bags
 from fpbench.runs.job import CLOSED_SET, Job, Limits
-from fpbench.runs.protocols.base import Finished, Load, Prepared, Protocol, describe_dataset
+from fpbench.runs.protocols.base import (
+    Drawable,
+    Finished,
+    Load,
+    Prepared,
+    Protocol,
+    describe_dataset,
+)
 from fpbench.runs.record import ArtifactEntry
 from fpbench.runs.splits import limit_splits, splits_of
 from fpbench.runs.structure import describe_structure, read_structure, write_structure
@@ -74,6 +81,6 @@ class ClosedSet(Protocol):
             written["structure"] = write_structure(folder, structure)
         return written
 
-    def draw(self, folder: Path, finished: Finished) -> list[str]:
+    def draw(self, folder: Path, drawable: Drawable) -> list[str]:
         """Confusion matrix, t-SNE, correlations and tree of fingerprints, and residuals."""
-        return draw_figures(folder, finished, read_structure(folder.parent))
+        return draw_figures(folder, drawable, read_structure(folder.parent))

@@ -25,7 +25,7 @@ from fpbench.method import FitContext
 from fpbench.runs.figures import draw_each
 from fpbench.runs.job import Job
 from fpbench.runs.judge import Fitted, Stopwatch, answering, shown_order
-from fpbench.runs.protocols.base import Finished, Load, Prepared, Protocol, describe_dataset
+from fpbench.runs.protocols.base import Drawable, Load, Prepared, Protocol, describe_dataset
 from fpbench.runs.record import Record
 from fpbench.runs.splits import limit_splits, splits_of
 from fpbench.scores.attribution import ACCURACY
@@ -132,11 +132,11 @@ class Robustness(Protocol):
             lines.append(f"{name:<8}{'  '.join(cells):<60}mean {mean:.3f} {left:>5}")
         return lines
 
-    def draw(self, folder: Path, finished: Finished) -> list[str]:
+    def draw(self, folder: Path, drawable: Drawable) -> list[str]:
         """Curves of accuracy against strength with bands, one panel a perturbation."""
         from fpbench.plots.curve import Curve, plot_panels
 
-        scores = finished.scores
+        scores = drawable.scores
         panels = {}
         for name, own in PERTURBATIONS.items():
             found = [scores[ACCURACY.key], *(scores[AT_STRENGTH[k].key] for k in own)]
@@ -147,7 +147,7 @@ class Robustness(Protocol):
                 [score.ci_high for score in found],
                 [score.chance for score in found],
             )
-        title = f"Accuracy of perturbed images, 95 % intervals\n{finished.job.title}"
+        title = f"Accuracy of perturbed images, 95 % intervals\n{drawable.job.title}"
         return draw_each(
             folder, {"robustness": lambda path: plot_panels(path, panels, title, "accuracy")}
         )
