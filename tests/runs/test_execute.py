@@ -99,6 +99,11 @@ def test_the_same_job_gives_the_same_scores(tmp_path: Path, finished: tuple[Job,
     again = execute(job, Store(tmp_path), QUICK)
     assert again.scores == record.scores
     assert again.artifacts == record.artifacts
+    # Residuals of the first run are used again, and both parts and whole count their making.
+    cost = again.cost
+    assert cost is not None and cost.reused_seconds is not None
+    assert 0 < cost.reused_seconds < cost.total_seconds
+    assert cost.fit_seconds + cost.inference_seconds <= cost.total_seconds
 
 
 @pytest.mark.parametrize(

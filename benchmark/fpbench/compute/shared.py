@@ -123,10 +123,10 @@ class SharedRows:
             self._built.popitem(last=False)
         return made
 
-    def take_saved(self) -> float:
-        """Seconds that reuse has saved since the last call."""
-        saved, self._saved = self._saved, 0.0
-        return saved
+    @property
+    def saved(self) -> float:
+        """Seconds that reuse has saved so far; it never falls."""
+        return self._saved
 
     def limit(self, room: int) -> None:
         """Keep at most `room` bytes of values from now on."""
@@ -134,11 +134,10 @@ class SharedRows:
         self._room = room
 
     def clear(self) -> None:
-        """Forget everything."""
+        """Forget all values."""
         self._rows.clear()
         self._built.clear()
         self._used = 0
-        self._saved = 0.0
 
 
 SHARED = SharedRows()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 import traceback
 from contextlib import nullcontext
 from dataclasses import dataclass
@@ -25,7 +24,7 @@ from fpbench.method import FitContext, Method, MethodDeclined, Progress
 from fpbench.runs.environment import describe_environment
 from fpbench.runs.evidence import write_evidence
 from fpbench.runs.job import Job, Side
-from fpbench.runs.judge import build_method, fit, sentence_of
+from fpbench.runs.judge import Stopwatch, build_method, fit, sentence_of
 from fpbench.runs.options import JobOptions
 from fpbench.runs.plan import hashes_of_files
 from fpbench.runs.plugins import protocol_named
@@ -121,11 +120,11 @@ class _Attempt:
     cls: type[Method]
     prepared: Prepared
     context: FitContext
-    started: float
+    stopwatch: Stopwatch
 
     @classmethod
     def begin(cls, job: Job, options: JobOptions, progress: Progress | None) -> _Attempt:
-        started = time.perf_counter()
+        stopwatch = Stopwatch()
         device = pick_device(options.device)
         context = FitContext(seed=job.seed, budget=job.budget, device=device)
         if progress is not None:
@@ -137,7 +136,7 @@ class _Attempt:
         prepared = protocol.prepare(
             job, partial(load_side, offline=options.offline, progress=progress)
         )
-        return cls(job, options, protocol, families, method, prepared, context, started)
+        return cls(job, options, protocol, families, method, prepared, context, stopwatch)
 
     def run(self, store: Store) -> Record:
         """Judge, score and write; whatever a plugin raises is the failure of its own job."""
@@ -226,7 +225,8 @@ class _Attempt:
             fit_seconds=outcome.fit_seconds,
             inference_seconds=outcome.inference_seconds,
             images_per_second=images / max(outcome.inference_seconds, 1e-9),
-            total_seconds=time.perf_counter() - self.started,
+            total_seconds=self.stopwatch.total,
+            reused_seconds=self.stopwatch.reused,
             peak_memory_bytes=peak_memory_bytes(),
             parameters=outcome.parameters,
             device=f"{self.context.device} ({device_name(self.context.device)})",

@@ -97,18 +97,28 @@ def check_unknown_scores(values: Any, count: int) -> NDArray[np.float32]:
 
 
 class Stopwatch:
-    """Wall time of laps, with the time added that values shared with other jobs have saved."""
+    """Wall time of laps, with the time added that values computed before have saved."""
 
     def __init__(self) -> None:
-        SHARED.take_saved()
-        self._started = time.perf_counter()
+        self._began = self._started = time.perf_counter()
+        self._first_saved = self._saved = SHARED.saved
 
     def lap(self) -> float:
         """Seconds since the last lap began; begins the next one."""
-        now = time.perf_counter()
-        seconds = now - self._started + SHARED.take_saved()
-        self._started = now
+        now, saved = time.perf_counter(), SHARED.saved
+        seconds = now - self._started + saved - self._saved
+        self._started, self._saved = now, saved
         return seconds
+
+    @property
+    def reused(self) -> float:
+        """Seconds that values computed before have saved since the start, over all laps."""
+        return SHARED.saved - self._first_saved
+
+    @property
+    def total(self) -> float:
+        """Seconds since the start as `lap` counts them: no sum of laps is longer."""
+        return time.perf_counter() - self._began + self.reused
 
 
 @dataclass(frozen=True)

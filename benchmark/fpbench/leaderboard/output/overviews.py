@@ -109,21 +109,14 @@ def _average_ranks(comparisons: Sequence[Across]) -> list[str]:
 def cost_board(boards: Sequence[Board]) -> str:
     """What every row cost."""
     lines = [MARK, "", "# Cost", ""]
-    lines += [
-        "Means over a row's jobs, as measured on the device named: rows of different devices "
-        "do not compare. Scoring is part of a job.",
-        "",
-    ]
+    lines += [c.MEASURED + " Rows stand in the order of their accuracy.", ""]
     for board in boards:
         for section in board.sections:
             lines += [f"## {escape(board.name)}, {section.title.lower()}", ""]
-            ordered = sorted(
-                section.rows, key=lambda r: (r.cost.total_seconds if r.cost else 0.0, r.label)
-            )
             rows = [
                 [f"**{escape(row.label)}**", *(escape(cell.text) for cell in cost_cells(row)),
                  c.score_text(row.scores.get(HEADLINE))]
-                for row in ordered
+                for row in section.rows
             ]  # fmt: skip
             headings = ["method", *c.COST_TITLES, "accuracy"]
             lines += table(headings, rows, (0, len(c.COST_TITLES)))

@@ -186,10 +186,18 @@ def memory(value: int) -> str:
 
 COST_TITLES = ("fit", "images/s", "job", "peak memory", "parameters", "device")
 
+MEASURED = (
+    "Means over a row's jobs on the device named, measured under load (other work ran on the same "
+    "cores): seconds of different rows do not compare, and nothing is ranked by them. Scoring is "
+    "part of a job. A fit counts values that a job before it had computed; the first jobs did not "
+    "count them in the whole, so a few fits outlast their jobs."
+)
+"""How to read what rows cost."""
+
 COST = Group(
     "cost",
     "Cost",
-    "Means over a row's jobs on the device named; scoring is part of a job.",
+    MEASURED,
     tuple(
         Column(title, title, "", 0, "neither", textual=title == "device") for title in COST_TITLES
     ),
