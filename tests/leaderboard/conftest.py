@@ -19,9 +19,9 @@ from fpbench.leaderboard.archive.layout import record_path
 from fpbench.leaderboard.archive.methodcard import PublishedCard, card_text
 from fpbench.runs.evidence import write_evidence
 from fpbench.runs.job import SCORING_VERSION, Job, Limits, Side
+from fpbench.runs.machine import EnvironmentEntry
 from fpbench.runs.record import (
     CostEntry,
-    EnvironmentEntry,
     MethodEntry,
     Record,
     SetupEntry,

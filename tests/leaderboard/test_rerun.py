@@ -102,6 +102,50 @@ def test_predictions_swapped_with_scores_and_checksums_made_to_fit(images: Path,
     assert "mismatch" in output
 
 
+def rewritten(run: Path, proba: np.ndarray[Any, Any], **environment: Any) -> None:
+    """The run with other predictions, and everything in its record made to fit them."""
+    record = read_record(run)
+    evidence, labels = evidence_of(record, run.parent)
+    other = Evidence({**evidence.arrays, PROBABILITIES: proba}, evidence.reasons)
+    artifacts = {**record.artifacts, **write_evidence(run.parent, other, labels)}
+    made = record.environment.model_copy(update=environment)
+    record = record.model_copy(update={"artifacts": artifacts, "environment": made})
+    record = record.with_scores(score_again(record, run.parent))
+    run.write_text(record.json_text(), "utf-8")
+
+
+def test_another_training_is_reproduced_and_shuffled_answers_are_not(
+    images: Path, run: Path
+) -> None:
+    """As another processor would have trained it; then with its answers dealt to other images."""
+    record = read_record(run)
+    evidence, labels = evidence_of(record, run.parent)
+    rng = np.random.default_rng(0)
+    logits = np.log(evidence.proba + 1e-6)
+    moved = np.exp(logits + 0.5 * logits.std() * rng.normal(size=logits.shape))
+    moved = (moved / moved.sum(axis=1, keepdims=True)).astype(np.float32)
+    arithmetic = record.environment.arithmetic
+    assert arithmetic is not None and arithmetic.libraries["oneDNN of torch"]
+    elsewhere = arithmetic.model_copy(update={"processor": "Another one, family 25"})
+    rewritten(run, moved, arithmetic=elsewhere)
+    found = verify(run, dataset=str(images), device="cpu")
+    (step,) = [s for s in found.steps if s.what == "rerun"]
+    assert step.outcome == "reproduced within seed variation", step.details
+    assert found.outcome == "reproduced within seed variation"
+    assert step.details[-1].startswith(
+        f"Computed otherwise: processor: Another one, family 25 in the record, "
+        f"{arithmetic.processor}"
+    )
+    dealt = moved.copy()
+    for k in range(3):
+        members = np.flatnonzero(labels.labels == k)
+        dealt[members] = moved[rng.permutation(members)]
+    rewritten(run, dealt)
+    (step,) = [s for s in verify(run, dataset=str(images), device="cpu").steps if s.what == "rerun"]
+    assert step.outcome == "mismatch"
+    assert "do not find the same images easy" in step.details[1]
+
+
 def test_another_folder_is_another_dataset(run: Path, tmp_path: Path, images: Path) -> None:
     import shutil
 

@@ -13,10 +13,11 @@ from click.testing import CliRunner
 from fpbench.cli.main import cli
 from fpbench.errors import BadInput
 from fpbench.leaderboard.archive.claims import Difference
-from fpbench.leaderboard.audit.verify import judged_rerun, verify
+from fpbench.leaderboard.audit.rerun import judged_rerun, other_seeds
+from fpbench.leaderboard.audit.verify import verify
 from fpbench.runs.evidence import write_embeddings
 from fpbench.runs.job import Job
-from fpbench.runs.record import ScoreEntry
+from fpbench.runs.record import ScoreEntry, read_record
 
 
 def change(path: Path, keep_job: bool = False, **changes: Any) -> None:
@@ -209,27 +210,93 @@ def entries(value: float, low: float | None, high: float | None) -> dict[str, Sc
     return {"accuracy": ScoreEntry(value=value, ci_low=low, ci_high=high, n=100, chance=0.1)}
 
 
+LABELS = np.repeat(np.arange(4), 50)
+
+
+def answers(seed: int, dealt: bool = False) -> np.ndarray[Any, Any]:
+    """Probabilities of one training; the same images are easy for all, unless they are dealt."""
+    easy = np.random.default_rng(0).normal(size=200)
+    rng = np.random.default_rng([1, seed])
+    own = 1 / (1 + np.exp(-1.5 - easy - 0.7 * rng.normal(size=200)))
+    proba = np.repeat((1 - own)[:, None] / 3, 4, axis=1)
+    proba[np.arange(200), LABELS] = own
+    if dealt:  # to other images of the same source: no score tells
+        proba = proba[np.concatenate([50 * k + rng.permutation(50) for k in range(4)])]
+    return proba
+
+
+def rerun(
+    recorded: dict[str, ScoreEntry],
+    found: float,
+    tolerance: float = 0.5,
+    seeds: tuple[float, ...] = (),
+    dealt: bool = False,
+) -> Any:
+    return judged_rerun(
+        recorded,
+        [Difference("accuracy", "value", recorded["accuracy"].value, found)],
+        (answers(0), answers(1, dealt), LABELS),
+        tolerance,
+        [entries(value, None, None) for value in seeds],
+    )
+
+
 @pytest.mark.parametrize(
     ("found", "low", "high", "outcome"),
     [
         (0.81, 0.75, 0.85, "within tolerance"),
-        (0.83, 0.75, 0.85, "mismatch"),
+        (0.83, 0.75, 0.85, "reproduced within seed variation"),
+        (0.59, 0.75, 0.85, "mismatch"),
         (0.805, None, None, "within tolerance"),
-        (0.9, None, None, "mismatch"),
+        (0.9, None, None, "reproduced within seed variation"),
+        (1.01, None, None, "mismatch"),
     ],
 )
 def test_rerun_is_judged_by_the_interval(
     found: float, low: float | None, high: float | None, outcome: str
 ) -> None:
-    difference = Difference("accuracy", "value", 0.8, found)
-    step = judged_rerun(entries(0.8, low, high), [difference], 0.3)
+    step = rerun(entries(0.8, low, high), found, 0.3)
     assert step.outcome == outcome
-    assert "0.3 at most" in step.details[0]
+    assert "at most" in step.details[0]
 
 
-def test_rerun_with_other_counts_is_a_mismatch() -> None:
-    step = judged_rerun(entries(0.8, 0.7, 0.9), [Difference("accuracy", "n", 100, 90)], 0.0)
+def test_seeds_of_the_row_say_how_far_a_rerun_may_lie() -> None:
+    """Mean 0.80375, standard deviation 0.00479, so 3.182 √1.25 0.00479 = 0.01704 to each side."""
+    four = entries(0.80, 0.795, 0.805)
+    found = rerun(four, 0.818, seeds=(0.81, 0.80, 0.805))
+    assert found.outcome == "reproduced within seed variation"
+    assert "by the 4 seeds beside the record" in found.details[1]
+    assert found.details[2].endswith("another seed: 0.7867 to 0.8208")
+    found = rerun(four, 0.83, seeds=(0.81, 0.80, 0.805))
+    assert found.outcome == "mismatch"
+    assert "0.83 found; another seed: 0.7867 to 0.8208" in found.details[1]
+
+
+def test_answers_dealt_to_other_images_are_a_mismatch_whatever_the_scores() -> None:
+    found = rerun(entries(0.8, 0.79, 0.81), 0.82, dealt=True)
+    assert found.outcome == "mismatch"
+    assert "do not find the same images easy" in found.details[1]
+
+
+@pytest.mark.parametrize("field", ["n", "reason", "score"])
+def test_rerun_with_other_counts_is_a_mismatch(field: str) -> None:
+    step = judged_rerun(
+        entries(0.8, 0.7, 0.9),
+        [Difference("accuracy", field, 100, 90)],
+        (answers(0), answers(1), LABELS),
+    )
     assert step.outcome == "mismatch"
+
+
+def test_other_seeds_lie_beside_a_record(make_run: Any, add: Any) -> None:
+    runs = [make_run(seed=k) for k in range(3)]
+    make_run(seed=5, budget="smoke")
+    (runs[2].parent / "predictions.parquet").unlink()
+    record = read_record(runs[0])
+    found = other_seeds(record, runs[0])
+    assert [scores["accuracy"] for scores in found] == [read_record(runs[1]).scores["accuracy"]]
+    placed = [add(seed=k) for k in range(3)]
+    assert len(other_seeds(read_record(placed[1]), placed[1])) == 2
 
 
 def test_what_is_no_record(tmp_path: Path) -> None:

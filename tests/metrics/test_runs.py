@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from fpbench.metrics.runs import combine
+from fpbench.metrics.runs import combine, next_run
 from fpbench.metrics.score import Score
 
 
@@ -101,3 +101,35 @@ def test_intervals_over_folds_cover():
         got = combine([[Score(v, v - half, v + half, 10)] for v in values])
         hits += got.ci_low <= 0.5 <= got.ci_high
     assert 0.93 <= hits / 2000 <= 0.995
+
+
+@pytest.mark.parametrize(("seeds", "together"), [(4, 1), (5, 1), (8, 1), (8, 10)])
+def test_another_run_lies_inside_as_often_as_it_should(seeds: int, together: int):
+    """Scores of a run vary independently here, which is the least favourable."""
+    rng = np.random.default_rng(seeds)
+    inside = 0
+    for _ in range(2000):
+        drawn = rng.normal(0.8, 0.02, (together, seeds + 1))
+        spans = [next_run(list(row[:-1]), 10.0, together) for row in drawn]
+        inside += all(low <= row[-1] <= high for (low, high), row in zip(spans, drawn, strict=True))
+    assert inside / 2000 == pytest.approx(0.95, abs=0.016)
+
+
+def test_the_interval_of_another_run_is_the_prediction_interval_of_a_normal_sample():
+    values = [0.81, 0.84, 0.79, 0.83, 0.8, 0.82]
+    low, high = next_run(values, 10.0)
+    half = stats.t.ppf(0.975, 5) * np.std(values, ddof=1) * np.sqrt(1 + 1 / 6)
+    assert (low, high) == pytest.approx((np.mean(values) - half, np.mean(values) + half))
+
+
+def test_few_runs_excuse_no_more_than_a_known_deviation():
+    wide = stats.norm.ppf(0.995)
+    low, high = next_run([0.80], 0.055)
+    assert (high - low) / 2 == pytest.approx(wide * 0.055 * np.sqrt(2))
+    low, high = next_run([0.80, 0.84], 0.01, 20)  # Student's of one degree would be 360
+    assert (high - low) / 2 == pytest.approx(wide * np.std([0.8, 0.84], ddof=1) * np.sqrt(1.5))
+    low, high = next_run([0.80, 0.84], 0.055, 20)
+    assert (high - low) / 2 == pytest.approx(wide * 0.055 * np.sqrt(1.5))
+    assert next_run([0.7, 0.7, 0.7], 0.055) == pytest.approx((0.7, 0.7))
+    with pytest.raises(ValueError, match="no run"):
+        next_run([], 0.055)

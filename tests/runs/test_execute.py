@@ -276,12 +276,3 @@ def test_manifpt_finds_the_planted_patterns(tmp_path: Path, method: str) -> None
     record = execute(one_job(method, "gm-synthetic"), Store(tmp_path), QUICK)
     assert record.scores["accuracy"].value is not None
     assert record.scores["accuracy"].value > 0.95
-
-
-def test_environment_names_the_commit() -> None:
-    from fpbench.runs.environment import describe_environment
-
-    found = describe_environment()
-    assert found.packages["fpbench"]
-    if found.git_commit is not None:
-        assert len(found.git_commit) == 40 and found.git_dirty is not None

@@ -8,9 +8,9 @@ import pytest
 
 from fpbench.errors import BadInput
 from fpbench.runs.job import Job, Side
+from fpbench.runs.machine import EnvironmentEntry
 from fpbench.runs.record import (
     RECORD_FILE,
-    EnvironmentEntry,
     MethodEntry,
     Record,
     SetupEntry,

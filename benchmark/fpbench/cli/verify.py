@@ -32,10 +32,10 @@ def verify(
     offline: bool,
     as_json: bool,
 ) -> None:
-    """Verify RECORDS: bitwise, within tolerance, or mismatch, with the differences.
+    """Verify RECORDS: bitwise, within tolerance, reproduced within seed variation, or mismatch.
 
-    Scores are computed again from the stored predictions; then the job is run again. Ends with 1
-    on a mismatch.
+    Scores are computed again from the stored predictions; then the job is run again, and what
+    processor and libraries differ is told. Ends with 1 on a mismatch.
     """
     from fpbench.cli.progress import progress_bars
     from fpbench.leaderboard.audit.verify import verify as verify_record

@@ -13,6 +13,7 @@ from fpbench.metrics.bootstrap import LEVEL
 from fpbench.metrics.score import Score
 
 _Z95 = 1.959963984540054  # normal half-width of a 95 % interval, in standard errors
+_MOST = 0.995  # quantile of the widest interval of another run, 99 % two-sided
 
 
 def combine(
@@ -112,3 +113,46 @@ def _half(sure: float, estimated: float, runs: int) -> float:
         freedom = (runs - 1) * ((sure + estimated) / estimated) ** 2
         quantile = float(stdtrit(freedom, (1 + LEVEL) / 2))
     return quantile * math.sqrt(sure + estimated)
+
+
+def next_run(values: Sequence[float], deviation: float, together: int = 1) -> tuple[float, float]:
+    """Where the score of one more run on the same test images lies, if it is a run like the others.
+
+    Of S runs with mean m and standard deviation s the next one lies, with probability 1 − α, in
+    ``m ± t_{S−1}(1 − α/2) s √(1 + 1/S)``, the prediction interval of a normal sample (Whitmore,
+    1986). The images are the same, so what they leave uncertain is no part of it. The range of the
+    runs is no such interval: of S + 1 runs alike the last lies outside the range of the others with
+    probability 2 / (S + 1), half of the time for three. With `together` scores of one run, α is
+    0.05 over their number (Bonferroni), so that a run like the others has all of them inside 19
+    times of 20.
+
+    Student's quantile of one or two degrees of freedom excuses nearly anything, and one run has no
+    deviation. So the interval is at most that of a deviation known beforehand, the larger of s and
+    `deviation`, at 99 %.
+
+    Args:
+        values: Scores of S runs, S at least 1.
+        deviation: Standard deviation between runs that is taken where runs do not tell.
+        together: How many scores of a run are judged at once.
+
+    Raises:
+        ValueError: If there is no run.
+
+    >>> low, high = next_run([0.80, 0.81, 0.82, 0.80, 0.81], 0.055)
+    >>> round(low, 3), round(high, 3)
+    (0.783, 0.833)
+    >>> low, high = next_run([0.80], 0.01)
+    >>> round(high - 0.80, 3)  # 2.576 √2 0.01
+    0.036
+    """
+    from scipy.special import ndtri, stdtrit
+
+    if not values:
+        raise ValueError("there is no run to predict another from")
+    runs, mean = len(values), _mean(values)
+    spread = math.sqrt(_variance(values)) if runs > 1 else 0.0
+    half = float(ndtri(_MOST)) * max(spread, deviation)
+    if runs > 1:
+        half = min(half, float(stdtrit(runs - 1, 1 - (1 - LEVEL) / 2 / together)) * spread)
+    half *= math.sqrt(1 + 1 / runs)
+    return mean - half, mean + half

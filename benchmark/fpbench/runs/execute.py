@@ -216,7 +216,7 @@ class _Attempt:
                 facts=prepared.facts,
             ),
             cost=None if outcome is None else self._cost(outcome),
-            environment=describe_environment(self.options.executor),
+            environment=describe_environment(self.options.executor, self.context.device),
         )
 
     def _cost(self, outcome: Outcome) -> CostEntry:

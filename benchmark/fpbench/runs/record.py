@@ -14,6 +14,7 @@ from fpbench.errors import BadInput
 from fpbench.images import Source
 from fpbench.metrics.score import Score
 from fpbench.runs.job import Job
+from fpbench.runs.machine import EnvironmentEntry
 from fpbench.runs.migrations import SCHEMA_VERSION, migrated
 
 RECORD_FILE = "record.json"
@@ -190,27 +191,6 @@ class CostEntry(Document):
         ge=0, le=10**15, description="Learned parameters, where the method says."
     )
     device: str = Field(description="Device, e.g. cpu (name of the processor).")
-
-
-class EnvironmentEntry(Document):
-    """Where the job ran."""
-
-    python: str = Field(description="Python version.")
-    platform: str = Field(description="Operating system and machine.")
-    cores: int = Field(ge=1, le=1 << 20, description="Processor cores available.")
-    threads: int | None = Field(
-        default=None,
-        ge=1,
-        le=1 << 20,
-        description="Threads of torch: another number adds in another order, which training "
-        "amplifies. Null in records of before it was noted, and of a job that needed no torch.",
-    )
-    executor: str | None = Field(
-        default=None, description="What ran the job, e.g. local or slurm; null in older records."
-    )
-    packages: dict[str, str] = Field(description="Versions of the packages that matter.")
-    git_commit: str | None = Field(description="Commit of fpbench's checkout, or null.")
-    git_dirty: bool | None = Field(description="Whether that checkout had changes, or null.")
 
 
 class ArtifactEntry(Document):

@@ -2,51 +2,25 @@
 
 from __future__ import annotations
 
-import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 
-from fpbench import registry
 from fpbench.errors import BadInput
 from fpbench.leaderboard.archive.claims import (
     Difference,
     check_files,
     check_job,
-    compare_scores,
     recomputed,
 )
 from fpbench.leaderboard.archive.layout import RUN_RECORDS, artifact_path, evidence_folder
+from fpbench.leaderboard.audit.rerun import TOLERANCE, WORST_FIRST, Outcome, Step, run_again
 from fpbench.method import Progress
-from fpbench.runs.job import Job, Side
-from fpbench.runs.options import JobOptions
-from fpbench.runs.record import RECORD_FILE, Record, ScoreEntry, read_record
+from fpbench.runs.job import Side
+from fpbench.runs.record import RECORD_FILE, Record, read_record
 from fpbench.runs.rescoring import evidence_of
-
-Outcome = Literal["bitwise", "within tolerance", "mismatch", "not checked"]
-
-TOLERANCE = 0.5
-"""By how many half-widths of its own interval a score may move when a job is run again."""
-
-_WITHOUT_INTERVAL = 0.02  # relative, for scores that have none
-
-
-@dataclass(frozen=True)
-class Step:
-    """One thing that was verified.
-
-    Attributes:
-        what: E.g. ``scores``.
-        outcome: How it ended.
-        details: Sentences: differences, or why it was not checked.
-    """
-
-    what: str
-    outcome: Outcome
-    details: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -65,8 +39,7 @@ class Verification:
     def outcome(self) -> Outcome:
         """The worst of what was checked."""
         outcomes = {step.outcome for step in self.steps}
-        worst: Sequence[Outcome] = ("mismatch", "within tolerance", "bitwise")
-        return next((outcome for outcome in worst if outcome in outcomes), "not checked")
+        return next((outcome for outcome in WORST_FIRST if outcome in outcomes), "not checked")
 
 
 def verify(
@@ -216,7 +189,7 @@ def _on_dataset(
             return [*steps, found]
         steps.append(found)
     job = record.job if dataset is None else record.job.at(dataset)
-    steps.append(_run_again(record, job, path, device, tolerance, offline, progress))
+    steps.append(run_again(record, job, path, device, tolerance, offline, progress))
     return steps
 
 
@@ -246,87 +219,3 @@ def _dataset(side: Side, location: str | None, offline: bool, what: str) -> Step
         )
         return Step(title, "mismatch", (told,))
     return Step(title, "bitwise")
-
-
-def _run_again(
-    record: Record,
-    job: Job,
-    path: Path,
-    device: str,
-    tolerance: float,
-    offline: bool,
-    progress: Progress | None,
-) -> Step:
-    try:
-        cls, _ = registry.resolve_method(f"{record.job.method}:{record.job.variant}")
-    except BadInput as error:
-        return Step("rerun", "not checked", (str(error),))
-    if cls.card.version != record.job.method_version:
-        told = (
-            f"version {cls.card.version} is installed, the record is of {record.job.method_version}"
-        )
-        return Step("rerun", "not checked", (f"Of {record.job.method}, {told}.",))
-    # Imported here, because it imports torch: following stored predictions needs none.
-    from fpbench.runs.execute import execute
-    from fpbench.runs.store import Store
-
-    # As many threads as the record's run had, because training amplifies the order of sums.
-    options = JobOptions(
-        device=device, figures=False, offline=offline, threads=record.environment.threads
-    )
-    with tempfile.TemporaryDirectory(prefix="fpbench-verify-") as folder:
-        store = Store(Path(folder))
-        try:
-            again = execute(job, store, options, progress)
-        except BadInput as error:
-            return Step("rerun", "not checked", (str(error),))
-        if again.status != "done":
-            return Step("rerun", "mismatch", (f"It {again.status}: {again.reason}",))
-        differences = compare_scores(record.scores, again.scores)
-        try:
-            first, labels = evidence_of(record, evidence_folder(path))
-            second, found = evidence_of(again, store.folder(job))
-        except BadInput as error:
-            return Step("rerun", "mismatch", (str(error),))
-    same = np.array_equal(labels.ids, found.ids) and np.array_equal(labels.labels, found.labels)
-    if not same:
-        return Step("rerun", "mismatch", ("The predictions are of other images.",))
-    if not differences and np.array_equal(first.proba, second.proba):
-        return Step("rerun", "bitwise")
-    moved = float(np.abs(first.proba - second.proba).max(initial=0.0))
-    return judged_rerun(record.scores, differences, moved, tolerance)
-
-
-def judged_rerun(
-    recorded: Mapping[str, ScoreEntry],
-    differences: Sequence[Difference],
-    moved: float,
-    tolerance: float = TOLERANCE,
-) -> Step:
-    """Whether a second run agrees with a record.
-
-    Args:
-        recorded: Scores of the record.
-        differences: What differs in the second run.
-        moved: Largest change of any probability.
-        tolerance: Half-widths of its interval that a score may move by.
-    """
-    values = [d for d in differences if d.field in ("value", "score", "n", "reason")]
-    beyond = [d for d in values if not _tolerable(d, recorded, tolerance)]
-    told = [f"Probabilities differ by {moved:.2g} at most."]
-    told += [str(d) for d in (beyond or values)]
-    return Step("rerun", "mismatch" if beyond else "within tolerance", tuple(told))
-
-
-def _tolerable(
-    difference: Difference, recorded: Mapping[str, ScoreEntry], tolerance: float
-) -> bool:
-    a, b = difference.recorded, difference.found
-    if difference.field != "value" or not isinstance(a, float) or not isinstance(b, float):
-        return False
-    entry = recorded[difference.score]
-    if entry.ci_low is None or entry.ci_high is None:
-        return abs(a - b) <= _WITHOUT_INTERVAL * max(abs(a), abs(b))
-    # The longer side counts: at a bound the shorter one is nothing.
-    half = max(a - entry.ci_low, entry.ci_high - a)
-    return abs(a - b) <= tolerance * half
