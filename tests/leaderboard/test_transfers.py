@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from fpbench.leaderboard.audit.check import check
 from fpbench.leaderboard.audit.verify import verify
 from fpbench.leaderboard.output.build import build
 from fpbench.leaderboard.output.site.write import write_site
+from fpbench.leaderboard.view.transfers import transfer_tables
 from fpbench.runs.record import read_record
 
 HALVES = (
@@ -187,3 +189,25 @@ def test_predictions_of_other_columns_are_refused(root: Path) -> None:
     assert len(entries) == 2 and "checksum differs" in problem.message
     shutil.rmtree(predictions.parent)
     assert "is missing" in transfers(root)[1][0].message
+
+
+def test_published_rows_by_model_have_the_mean_of_their_score() -> None:
+    """Two ways to it: the score from all images, and the mean of what each model is named."""
+    folder = Path(__file__).parents[2] / "leaderboards"
+    paths = sorted((folder / "transfers").glob("*celeba*/*/*.json"))
+    tables = transfer_tables([Entry(read_record(path), path, path.name) for path in paths])
+    rows = [row for found in tables for row in found.rows if row.classes is not None]
+    assert len(rows) >= 10
+    for row in rows:
+        score, classes = row.scores[0], row.classes
+        assert score is not None and classes is not None and len(classes.names) == 7
+        assert classes.mean == pytest.approx(score.value, abs=1e-6)
+        assert classes.p_value <= row.corrected <= 1
+    best = min(rows, key=lambda row: row.corrected)
+    assert best.classes is not None and best.corrected == pytest.approx(
+        min(1.0, best.classes.p_value * len(rows))
+    )
+    found = next(table for table in tables if best in table.rows).by_class
+    assert found is not None and len(found[0]) == len(found[1][0]) == 1 + 7 + 3
+    without = [replace(row, classes=None) for row in tables[0].rows]
+    assert replace(tables[0], rows=tuple(without)).by_class is None

@@ -108,6 +108,33 @@ def shared_score(
     )
 
 
+def shared_confusion(task: TransferTask) -> tuple[tuple[str, ...], Floats]:
+    """Confusion between the architectures that both datasets hold, answers limited to those.
+
+    The mean of the diagonal is the value of `shared_score`, masked and without Real.
+
+    Args:
+        task: Probabilities and names.
+
+    Returns:
+        S names, and shape (S, S): share of the images of each (rows) that is given each name;
+        a tie gives each its part. S is 0 if none is shared.
+    """
+    columns = np.asarray(task.column_families) != REAL_FAMILY
+    rows = np.asarray(task.image_families) != REAL_FAMILY
+    trained, tested = np.asarray(task.column_architectures), np.asarray(task.image_architectures)
+    shared = np.intersect1d(trained[columns], tested[rows])
+    proba = np.asarray(task.proba, dtype=np.float64)
+    summed = [proba[:, columns & (trained == name)].sum(axis=1) for name in shared]
+    if not summed:
+        return (), np.zeros((0, 0))
+    stacked = np.stack(summed, axis=1)
+    best = stacked == stacked.max(axis=1, keepdims=True)
+    given: Floats = best / best.sum(axis=1, keepdims=True)
+    found: Floats = np.stack([given[rows & (tested == name)].mean(axis=0) for name in shared])
+    return tuple(str(name) for name in shared), found
+
+
 def family_score(
     task: TransferTask, *, with_real: bool = True, seed: int = 0, repeats: int = REPEATS
 ) -> Score:

@@ -90,7 +90,7 @@ class Transfer(ScoreFamily):
         self, evidence: Evidence, labels: Labels, settings: ScoringSettings
     ) -> dict[str, Score]:
         """All scores from the probabilities over the sources trained on."""
-        task, seed = _task(evidence, labels), settings.seed
+        task, seed = task_of(evidence, labels), settings.seed
         found = transfer_scores(task, seed=seed)
         for masked, score in ((True, SHARED_MASKED_WITH_REAL), (False, SHARED_UNMASKED_WITH_REAL)):
             found[score.key] = shared_score(task, masked=masked, with_real=True, seed=seed)
@@ -98,7 +98,8 @@ class Transfer(ScoreFamily):
         return found
 
 
-def _task(evidence: Evidence, labels: Labels) -> TransferTask:
+def task_of(evidence: Evidence, labels: Labels) -> TransferTask:
+    """What was asked: probabilities over the sources trained on, and who is who."""
     images = [labels.tested[k] for k in labels.labels]
     return TransferTask(
         evidence.proba,

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Literal
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
 from fpbench import registry
 from fpbench.errors import BadInput
@@ -19,7 +19,7 @@ from fpbench.leaderboard.archive.layout import RUN_RECORDS, evidence_folder
 from fpbench.method import Progress
 from fpbench.metrics.agreement import rank_agreement
 from fpbench.metrics.runs import next_run
-from fpbench.metrics.score import Floats, Integers
+from fpbench.metrics.score import Integers
 from fpbench.runs.job import Job
 from fpbench.runs.options import JobOptions
 from fpbench.runs.record import Record, ScoreEntry, read_record
@@ -138,7 +138,7 @@ def run_again(
     return replace(step, details=step.details + other)
 
 
-def _columns(record: Record, proba: Floats, labels: Integers) -> Integers:
+def _columns(record: Record, proba: NDArray[np.float32], labels: Integers) -> Integers:
     """The column of each image's source; of one that has none, the column that it gets most of."""
     columns = [source.name for source in record.trained.sources]
     found = np.empty(len(record.test.sources), dtype=np.int64)
@@ -178,7 +178,8 @@ def judged_rerun(
     beyond = [d for d in values if not _tolerable(d, recorded, tolerance)]
     if not beyond:
         return Step("rerun", "within tolerance", (*told, *map(str, values)))
-    within, outside = [], []
+    within: list[str] = []
+    outside: list[str] = []
     for d in beyond:
         span = _of_another_seed(d, recorded, seeds)
         inside = span is not None and isinstance(d.found, float) and span[0] <= d.found <= span[1]

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from fpbench.leaderboard.archive.collect import Entry
 from fpbench.leaderboard.output.markdown import escape, table
+from fpbench.leaderboard.ranking.byclass import read_class_shares
 from fpbench.leaderboard.view import columns as c
+from fpbench.metrics.classes import ClassShares
+from fpbench.metrics.ranking import ALPHA
 from fpbench.metrics.runs import combine
 from fpbench.metrics.score import Score
+from fpbench.metrics.statistics import holm
 from fpbench.runs.protocols.transfer import TransferFacts
 from fpbench.runs.record import Record
 from fpbench.scores.attribution import AUC_REAL
@@ -18,6 +22,8 @@ from fpbench.scores.transfer import DISJOINT, FAMILY, SHARED_MASKED, SHARED_UNMA
 
 COLUMNS = (SHARED_MASKED, SHARED_UNMASKED, FAMILY, DISJOINT, AUC_REAL)
 """Scores on the transfer board, the first one decides the order."""
+
+_ROUNDING = 1e-6  # of the mean of shares in single precision
 
 _SIZE_RULES = {"same": "", "native": ", each at its own size", "nearest": ", the smaller enlarged"}
 """What the heading says of the rule for sizes, which sets tables of one pair apart."""
@@ -61,12 +67,16 @@ class TransferRow:
         scores: One for each of `COLUMNS`, means over seeds; empty if it declined.
         reason: Why it declined, or "".
         records: Seed and link of each record.
+        classes: Its answers by the models that both datasets hold, or None.
+        corrected: The p-value of these after Holm's correction over all rows of the board.
     """
 
     label: str
     scores: tuple[Score | None, ...]
     reason: str
     records: tuple[tuple[int, str], ...]
+    classes: ClassShares | None = None
+    corrected: float = 1.0
 
 
 @dataclass(frozen=True)
@@ -85,6 +95,44 @@ class TransferTable:
     chance: tuple[float | None, ...]
     rows: tuple[TransferRow, ...]
 
+    @property
+    def by_class(self) -> tuple[tuple[str, ...], tuple[tuple[str, ...], ...]] | None:
+        """Headings and rows of how often each shared model is named rightly, or None."""
+        judged = [(row, row.classes) for row in self.rows if row.classes is not None]
+        if not judged:
+            return None
+        names = judged[0][1].names
+        return (
+            ("method", *names, "mean, interval over models", "p", "p after Holm"),
+            tuple(
+                (
+                    row.label,
+                    *(c.number(float(share), 2) for share in found.shares),
+                    f"{c.number(found.mean)} [{c.number(found.low)}, {c.number(found.high)}]",
+                    c.number(found.p_value),
+                    c.number(row.corrected),
+                )
+                for row, found in judged
+            ),
+        )
+
+    @property
+    def said_by_class(self) -> str:
+        """How to read `by_class`, and what follows from it."""
+        judged = [(row, row.classes) for row in self.rows if row.classes is not None]
+        size = len(judged[0][1].names)
+        beyond = [row.label for row, _ in judged if row.corrected <= ALPHA]
+        apart = [row.label for row, found in judged if found.low > found.chance + _ROUNDING]
+        return (
+            f"Share of each model's images that is named rightly, of {size} models that both "
+            f"datasets hold (chance {1 / size:.3f}). Here the models are the sample: the interval "
+            f"is over these {size} shares, and p is the share of all renamings of the models that "
+            "do as well, after Holm's correction over all such rows of this page. The intervals "
+            "above are over images of these very models, and say nothing of others. Interval "
+            f"above chance: {', '.join(apart) or 'none'}. Significantly above chance: "
+            f"{', '.join(beyond) or 'none'}."
+        )
+
 
 def transfer_tables(entries: Iterable[Entry]) -> list[TransferTable]:
     """One table for each pair of datasets, budget and set of rules, by their names."""
@@ -92,7 +140,23 @@ def transfer_tables(entries: Iterable[Entry]) -> list[TransferTable]:
     for entry in sorted(entries, key=lambda e: (e.record.job.seed, e.link)):
         rows = groups.setdefault(_group(entry.record), {})
         rows.setdefault(entry.record.job.label, []).append(entry)
-    return [_table(groups[group]) for group in sorted(groups)]
+    return _corrected([_table(groups[group]) for group in sorted(groups)])
+
+
+def _corrected(tables: Sequence[TransferTable]) -> list[TransferTable]:
+    """The same with p-values corrected over the rows of all tables: one question is asked."""
+    p = [row.classes.p_value for found in tables for row in found.rows if row.classes is not None]
+    left = iter(holm(p).tolist())
+    return [
+        replace(
+            found,
+            rows=tuple(
+                row if row.classes is None else replace(row, corrected=next(left))
+                for row in found.rows
+            ),
+        )
+        for found in tables
+    ]
 
 
 def _table(rows: dict[str, list[Entry]]) -> TransferTable:
@@ -120,7 +184,8 @@ def _table(rows: dict[str, list[Entry]]) -> TransferTable:
             continue
         runs = [record.score_values for record in done]
         scores = tuple(_mean(runs, column.key) for column in COLUMNS)
-        found.append(TransferRow(label, scores, "", records))
+        finished = [entry for entry in entries if entry.record.status == "done"]
+        found.append(TransferRow(label, scores, "", records, read_class_shares(finished)))
         levels = (done[0].scores.get(column.key) for column in COLUMNS)
         chance = tuple(None if level is None else level.chance for level in levels)
     return TransferTable(
@@ -159,6 +224,13 @@ def transfer_markdown(entries: Iterable[Entry]) -> list[str]:
             )
         headings = ["method", *(column.heading for column in COLUMNS), "records by seed"]
         lines += table(headings, body)
+        if found.by_class is not None:
+            own, rows = found.by_class
+            lines += [f"*By model.* {escape(found.said_by_class)}", ""]
+            lines += table(
+                [escape(heading) for heading in own],
+                [[f"**{escape(row[0])}**", *map(escape, row[1:])] for row in rows],
+            )
     return lines
 
 
