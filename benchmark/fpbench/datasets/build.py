@@ -36,6 +36,7 @@ from fpbench.datasets.layout import (
     shard_path,
     write_json,
 )
+from fpbench.datasets.origins.manifests import manifest_path
 from fpbench.datasets.outfolder import WORK, check_room, claim
 from fpbench.datasets.shards import read_shard
 from fpbench.errors import BadInput, suggest
@@ -97,7 +98,11 @@ def build(
     described = _described(recipe, entries)
     own = _is_own(card, out, recipe_file)
     check_room(
-        out, recipe.name, _written(recipe, chosen), [f"data/{split}" for split in SPLITS], own=own
+        out,
+        recipe.name,
+        [*_written(recipe, chosen), *([] if own else recipe.card_files)],
+        [f"data/{split}" for split in SPLITS],
+        own=own,
     )
     work = out / WORK
     finished = finished_before(out, work)
@@ -122,6 +127,8 @@ def build(
         if not own:
             write_bytes(out / README, (card / README).read_bytes())
             write_bytes(out / RECIPE, (card / recipe_file).read_bytes())
+            for name in recipe.card_files:
+                write_bytes(out / name, manifest_path(name, card).read_bytes())
         # The card may describe the sources of its other recipes, too.
         write_sources(out / SOURCES, {**entries, **described} if own else described)
         records = {REAL: builder.real()}

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from fpbench.datasets import quality
+from fpbench.datasets.downloads.fetch import fetch
 from fpbench.datasets.equalise import equalised
 from fpbench.datasets.finished import CONTACT, Finished
 from fpbench.datasets.layout import LABELLED_SPLITS, SPLITS, shard_path, write_shard
@@ -24,6 +25,7 @@ from fpbench.images import REAL
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from fpbench.datasets.downloads.wanted import Wanted
     from fpbench.datasets.schema import Recipe
     from fpbench.method import Progress
 
@@ -68,8 +70,9 @@ class Builder:
         self._offline = offline
         self._real_images: RealImages | None = None
         assert recipe.real is not None  # noqa: S101
+        beside = [part for origin in recipe.real_origins for part in self._read_beside(origin)]
         self._real_key = self._key(
-            recipe.real.model_dump(), recipe.counts.model_dump(), recipe.seed
+            recipe.real.model_dump(), recipe.counts.model_dump(), recipe.seed, *beside
         )
         self._complete = {
             name: record
@@ -88,8 +91,14 @@ class Builder:
         if name == REAL:
             return self._real_key
         origin = self._recipe.sources[name]
-        counts = [getattr(self._recipe.counts, split) for split in LABELLED_SPLITS]
-        return self._key(name, origin.model_dump(), counts, origin.depends_on(self._real_key))
+        counts = list(self._counts.values())
+        depends = [*origin.depends_on(self._real_key), *self._read_beside(origin)]
+        return self._key(name, origin.model_dump(), counts, depends)
+
+    def _read_beside(self, origin: Origin) -> list[str]:
+        """Hashes of the files of the card that an origin reads."""
+        paths = (self._card / name for name in origin.card_files())
+        return [file_sha256(path) for path in paths if path.is_file()]
 
     def _key(self, *parts: Any) -> str:
         recipe = self._recipe
@@ -107,24 +116,48 @@ class Builder:
             BadInput: If an origin cannot be had or holds too few images, or two sources would
                 have the same ones.
         """
-        spans = {REAL: self._real_spans()}
         for name in names:
             origin = self._recipe.sources[name]
             if name not in self._complete:
                 origin.check(name, self._wanted, self._workplace(name, origin))
-            spans[name] = self._spans(name, origin, self._wanted)
+        fetch(self.downloads(names), offline=self._offline, progress=self._progress)
+        spans = {REAL: self._real_spans()}
+        for name in names:
+            spans[name] = self._spans(name, self._recipe.sources[name], self._wanted)
         _refuse_shared(spans)
+
+    def downloads(self, names: Sequence[str]) -> list[Wanted]:
+        """The files that building will ask for by URL unless they are here, all sources together.
+
+        Args:
+            names: The generators.
+
+        Raises:
+            BadInput: If a list of files cannot be read, or names too few.
+        """
+        found: list[Wanted] = []
+        if REAL not in self._complete:
+            # Which of all images are taken is up to the seed.
+            for real in self._recipe.real_origins:
+                found += real.downloads(self._card, None, REAL)
+        for name in names:
+            if name not in self._complete:
+                found += self._recipe.sources[name].downloads(self._card, self._counts, name)
+        return found
+
+    @property
+    def _counts(self) -> dict[str, int]:
+        return {split: getattr(self._recipe.counts, split) for split in LABELLED_SPLITS}
 
     @property
     def _wanted(self) -> int:
-        return sum(getattr(self._recipe.counts, split) for split in LABELLED_SPLITS)
+        return sum(self._counts.values())
 
     def _real_spans(self) -> list[Span]:
-        real = self._recipe.real
-        assert real is not None  # noqa: S101
-        origins = [real.seen, *([] if real.unseen is None else [real.unseen])]
         # Which of all images are taken is up to the seed.
-        return [span for origin in origins for span in self._spans(REAL, origin, None)]
+        return [
+            span for origin in self._recipe.real_origins for span in self._spans(REAL, origin, None)
+        ]
 
     def _spans(self, name: str, origin: Origin, count: int | None) -> list[Span]:
         complete = name in self._complete
@@ -179,6 +212,7 @@ class Builder:
             recipe=self._card,
             scratch=self._work,
             checkpoint=self._key(name, lasting, origin.depends_on(self._real_key)),
+            counts=self._counts,
             size=self._recipe.raw_size,
             training=lambda: self._images().training(),
             device=self._device,

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import io
 from typing import TYPE_CHECKING
 
 import numpy as np
+
+from fpbench.datasets.jpeg import Jpeg, through_jpeg
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -21,7 +22,7 @@ def equalised(images: NDArray[np.uint8], steps: Equalise | None) -> NDArray[np.u
     for pixels in images:
         image = pixels
         if steps.jpeg is not None:
-            image = _through_jpeg(image, steps.jpeg)
+            image = through_jpeg(image, Jpeg(quality=steps.jpeg))
         if steps.reduce is not None:
             image = reduce_area(image, steps.reduce)
         if steps.clip is not None:
@@ -40,14 +41,3 @@ def reduce_area(pixels: NDArray[np.uint8], factor: int) -> NDArray[np.uint8]:
     area = factor * factor
     reduced: NDArray[np.uint8] = ((sums + area // 2) // area).astype(np.uint8)
     return reduced
-
-
-def _through_jpeg(pixels: NDArray[np.uint8], quality: int) -> NDArray[np.uint8]:
-    from PIL import Image
-
-    buffer = io.BytesIO()
-    Image.fromarray(np.ascontiguousarray(pixels)).save(
-        buffer, "JPEG", quality=quality, subsampling="4:2:0"
-    )
-    with Image.open(buffer) as image:
-        return np.asarray(image)

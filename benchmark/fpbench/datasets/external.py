@@ -118,12 +118,11 @@ def _gather(
     offline: bool,
 ) -> dict[str, NDArray[np.uint8]]:
     """The listed images by hash, looked for in all of the recipe's origins."""
-    assert recipe.real is not None  # noqa: S101
     wanted = {value for row in expected.values() for value in row.values()}
     found: dict[str, NDArray[np.uint8]] = {}
-    origins = [recipe.real.seen, *([recipe.real.unseen] if recipe.real.unseen else [])]
+    origins = recipe.real_origins
     for origin in origins:
-        files = origin.image_files(folder, recipe.raw_size, offline=offline)
+        files = origin.image_files(folder, recipe.raw_size, offline=offline, progress=progress)
         if files is None:
             raise BadInput(
                 f"{folder / RECIPE}: real images of kind {origin.kind} cannot be external; set "

@@ -172,6 +172,7 @@ def push(
         EVAL: yaml.safe_dump(evaluation(folder), sort_keys=False, allow_unicode=True).encode(),
         RECIPE: folder / RECIPE,
         SOURCES: folder / SOURCES,
+        **{name: folder / name for name in read_recipe(folder).card_files},
         MANIFEST: folder / MANIFEST,
         **{name: folder / name for name in names},
     }

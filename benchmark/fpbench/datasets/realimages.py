@@ -122,7 +122,7 @@ class _Pools:
     def choose(self, field: str, origin: Origin, wanted: int) -> _Pool:
         """`wanted` different images of an origin, in an order given by the recipe's seed."""
         recipe, size = self._recipe, self._recipe.raw_size
-        files = origin.image_files(self._card, size, offline=self._offline)
+        files = origin.image_files(self._card, size, offline=self._offline, progress=self._progress)
         # The recipe is refused else.
         assert files is not None  # noqa: S101
         order = np.random.default_rng([recipe.seed, *field.encode()]).permutation(files.total)

@@ -6,7 +6,7 @@ Unknown keys are refused, so that a misspelt option never silently means its def
 from __future__ import annotations
 
 import re
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import Field, field_validator, model_validator
 
@@ -14,6 +14,9 @@ from fpbench.datasets.layout import SPLITS
 from fpbench.datasets.origins.kinds import KINDS, AnyOrigin
 from fpbench.documents import Document
 from fpbench.images import REAL
+
+if TYPE_CHECKING:
+    from fpbench.datasets.origins.origin import Origin
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9.+-]*")
 
@@ -154,6 +157,19 @@ class Recipe(Document):
     def raw_size(self) -> int:
         """Height and width in pixels before `equalise` reduces them."""
         return self.size * (self.equalise.reduce or 1 if self.equalise else 1)
+
+    @property
+    def real_origins(self) -> list[Origin]:
+        """Where the real images come from; none of a synthetic dataset."""
+        if self.real is None:
+            return []
+        return [self.real.seen, *([] if self.real.unseen is None else [self.real.unseen])]
+
+    @property
+    def card_files(self) -> list[str]:
+        """Files beside the recipe that its origins read, each once."""
+        origins = (*self.real_origins, *self.sources.values())
+        return list(dict.fromkeys(name for origin in origins for name in origin.card_files()))
 
     @field_validator("name")
     @classmethod

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 _HTML = (b"<!doctype html", b"<html")
 _POINTER = b"version https://git-lfs"
 _NO_SUCH_RANGE = 416
+_TRIES_OF_STRANGERS = 3
 
 
 class Sink(Protocol):
@@ -63,6 +64,7 @@ class _Host:
     """One host: all questions to it wait while it asks to be left alone."""
 
     def __init__(self) -> None:
+        self.answered = False
         self._until = 0.0
         self._lock = threading.Lock()
 
@@ -174,7 +176,13 @@ class Asker:
                 failures = 1 if sink.had > before else failures + 1
             except (httpx.TooManyRedirects, httpx.InvalidURL, httpx.DecodingError) as error:
                 raise Refused(f"{url} leads nowhere ({error}).") from error
-            if failures >= self._patience.tries:
+            # A host that never answered is rather not there than busy.
+            tries = (
+                self._patience.tries
+                if host.answered
+                else min(_TRIES_OF_STRANGERS, self._patience.tries)
+            )
+            if failures >= tries:
                 raise refusal
             if asked is not None and asked > self._patience.longest:
                 raise HostFails(
@@ -199,6 +207,7 @@ class Asker:
         if start or last is not None:
             headers["Range"] = f"bytes={start}-{'' if last is None else last}"
         with self._client.stream("GET", url, headers=headers) as answer:
+            self._host(wanted.host).answered = True
             status = int(answer.status_code)
             if status == _NO_SUCH_RANGE and sink.had:
                 # What is here is longer than the file, so it is of another one.

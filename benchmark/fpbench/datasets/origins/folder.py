@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from fpbench.datasets.imagefiles import ImageFile, list_images
 from fpbench.datasets.origins.preprocess import Preprocess
 from fpbench.datasets.origins.reading import SHARED_VARIABLE, FilesOrigin, ImageFiles, Span, find
 from fpbench.errors import BadInput
+
+if TYPE_CHECKING:
+    from fpbench.method import Progress
 
 
 class FolderOrigin(FilesOrigin):
@@ -23,7 +26,14 @@ class FolderOrigin(FilesOrigin):
     kind: Literal["folder"]
     path: str
 
-    def image_files(self, recipe: Path, size: int, *, offline: bool = False) -> ImageFiles:
+    def image_files(
+        self,
+        recipe: Path,
+        size: int,
+        *,
+        offline: bool = False,
+        progress: Progress | None = None,
+    ) -> ImageFiles:
         """The image files of the folder."""
         folder = find(self.path, recipe)
         if folder is None or not folder.is_dir():

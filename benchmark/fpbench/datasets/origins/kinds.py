@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 from pydantic import Field
 
 from fpbench.datasets.origins.diffusers import DiffusersOrigin
+from fpbench.datasets.origins.files import ManifestOrigin
 from fpbench.datasets.origins.folder import FolderOrigin
 from fpbench.datasets.origins.origin import Origin, kind_of
 from fpbench.datasets.origins.parquet import ParquetOrigin
@@ -23,6 +24,7 @@ KINDS: dict[str, type[Origin]] = {
         PhotographsOrigin,
         ParquetOrigin,
         FolderOrigin,
+        ManifestOrigin,
         DiffusersOrigin,
         UnavailableOrigin,
     )

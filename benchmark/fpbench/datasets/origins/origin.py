@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -15,6 +15,7 @@ from fpbench.errors import BadInput
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from fpbench.datasets.downloads.wanted import Wanted
     from fpbench.datasets.entries import SourceEntry
     from fpbench.datasets.origins.reading import ImageFiles
     from fpbench.datasets.schema import Counts
@@ -37,7 +38,8 @@ class Workplace:
         training: Returns real images (N, S, S, 3) to train on.
         device: A torch device.
         progress: Called as ``progress(what, done, total)``, or None.
-        offline: Whether the Hub may not be asked.
+        offline: Whether nothing may be asked for over the network.
+        counts: Images wanted by split: train, validation, test.
     """
 
     recipe: Path
@@ -48,6 +50,7 @@ class Workplace:
     device: str
     progress: Progress | None
     offline: bool = False
+    counts: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -104,13 +107,21 @@ class Origin(Document):
             BadInput: With the reason.
         """
 
-    def image_files(self, recipe: Path, size: int, *, offline: bool = False) -> ImageFiles | None:
+    def image_files(
+        self,
+        recipe: Path,
+        size: int,
+        *,
+        offline: bool = False,
+        progress: Progress | None = None,
+    ) -> ImageFiles | None:
         """The files that its images are read from, or None if they are made.
 
         Args:
             recipe: Folder of the recipe, which relative paths start from.
             size: Height and width of every image.
-            offline: Whether the Hub may not be asked.
+            offline: Whether nothing may be asked for over the network.
+            progress: Called as ``progress(what, done, total)`` while files are downloaded.
 
         Raises:
             BadInput: If they are nowhere; the message says where they were looked for.
@@ -129,6 +140,31 @@ class Origin(Document):
             BadInput: If they cannot be had.
         """
         return None
+
+    def downloads(self, recipe: Path, counts: Mapping[str, int] | None, name: str) -> list[Wanted]:
+        """The files that will be asked for by URL unless they are here.
+
+        Args:
+            recipe: Folder of the recipe.
+            counts: Images of the source by split, or None for all that the origin has.
+            name: Name of the source.
+
+        Raises:
+            BadInput: If the recipe names a list that cannot be read or has too few images.
+        """
+        return []
+
+    def asks_hub(self, recipe: Path) -> str | None:
+        """What will be asked of the Hub unless it is here, in words, or None.
+
+        Args:
+            recipe: Folder of the recipe.
+        """
+        return None
+
+    def card_files(self) -> list[str]:
+        """Files of the card, beside the recipe, that the origin reads; a build takes them along."""
+        return []
 
     def depends_on(self, real: str) -> list[Any]:
         """What a generator's images depend on beside what the recipe says, as JSON values.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import Field, model_validator
 
@@ -13,6 +13,9 @@ from fpbench.datasets.origins.reading import SHARED_VARIABLE, FilesOrigin, Image
 from fpbench.datasets.shards import NO_IMAGE
 from fpbench.documents import Document
 from fpbench.errors import BadInput
+
+if TYPE_CHECKING:
+    from fpbench.method import Progress
 
 _BATCH = 128
 
@@ -56,7 +59,14 @@ class ParquetOrigin(FilesOrigin):
             raise ValueError("give `path`, `hub` or both")
         return self
 
-    def image_files(self, recipe: Path, size: int, *, offline: bool = False) -> ImageFiles:
+    def image_files(
+        self,
+        recipe: Path,
+        size: int,
+        *,
+        offline: bool = False,
+        progress: Progress | None = None,
+    ) -> ImageFiles:
         """The rows from `first` on of all files, local ones before those of the Hub."""
         found = None if self.path is None else find(self.path, recipe)
         steps = self.preprocess
@@ -73,6 +83,12 @@ class ParquetOrigin(FilesOrigin):
                 f"{recipe} or set {SHARED_VARIABLE} to the folder that holds it."
             )
         return _ParquetFiles(paths, self.first, self.column, self._short_name(), steps, size)
+
+    def asks_hub(self, recipe: Path) -> str | None:
+        """The files of the repository, where no local ones are found."""
+        if self.hub is None or (self.path is not None and find(self.path, recipe) is not None):
+            return None
+        return f"{', '.join(self.hub.files)} of the Hub dataset {self.hub.id}"
 
     def place(self) -> str:
         """The path, the repository, or both."""

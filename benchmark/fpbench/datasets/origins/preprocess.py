@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import numpy as np
-from pydantic import Field
+from pydantic import Field, SerializerFunctionWrapHandler, model_serializer
 
+from fpbench.datasets.jpeg import Jpeg, through_jpeg
 from fpbench.documents import Document
 from fpbench.errors import BadInput
 
@@ -33,18 +34,28 @@ class Preprocess(Document):
         crop: Side in pixels of the square cut from the centre, before resizing.
         resize: Side in pixels of the result, or `Resize`; Pillow's antialiased bicubic filter,
             which for a whole-number reduction after a crop is the same for every source.
+        jpeg: One JPEG after that, for a source that lacks the codec step that others had.
     """
 
     crop: int | None = Field(default=None, gt=0)
     resize: Annotated[int, Field(gt=0)] | Resize | None = None
+    jpeg: Jpeg | None = None
+
+    @model_serializer(mode="wrap")
+    def _without_jpeg(self, serialise: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Without a JPEG it reads as it did before there was one: what was built stays so."""
+        document: dict[str, Any] = serialise(self)
+        if self.jpeg is None:
+            document.pop("jpeg", None)
+        return document
 
 
 def preprocess(pixels: NDArray[np.uint8], steps: Preprocess, place: str) -> NDArray[np.uint8]:
-    """Crop the centre and resize, as a recipe says.
+    """Crop the centre, resize, and pass through JPEG, as a recipe says.
 
     Args:
         pixels: (H, W, 3).
-        steps: Crop and resize.
+        steps: What to do.
         place: What to call the image in a message.
 
     Raises:
@@ -59,8 +70,14 @@ def preprocess(pixels: NDArray[np.uint8], steps: Preprocess, place: str) -> NDAr
             )
         top, left = (height - steps.crop) // 2, (width - steps.crop) // 2
         pixels = pixels[top : top + steps.crop, left : left + steps.crop]
+    pixels = _resize(pixels, steps, place)
+    return pixels if steps.jpeg is None else through_jpeg(pixels, steps.jpeg)
+
+
+def _resize(pixels: NDArray[np.uint8], steps: Preprocess, place: str) -> NDArray[np.uint8]:
     if steps.resize is None:
         return pixels
+    height, width = pixels.shape[:2]
     resize = steps.resize if isinstance(steps.resize, Resize) else Resize(size=steps.resize)
     if pixels.shape[0] != pixels.shape[1] and not resize.squeeze:
         raise BadInput(

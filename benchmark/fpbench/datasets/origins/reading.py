@@ -5,8 +5,9 @@ from __future__ import annotations
 import os
 from abc import ABC, abstractmethod
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -77,15 +78,27 @@ class ImageFiles(ABC):
         """
         for position, place, data in self.encoded(chosen):
             pixels = decode(data, place)
-            self.kinds[file_traits(data).label()] += 1
-            pixels = preprocess(pixels, self._steps, place)
-            if pixels.shape[:2] != (self._size, self._size):
-                raise BadInput(
-                    f"{place} is {pixels.shape[0]}x{pixels.shape[1]} pixels after preprocessing, "
-                    f"but the recipe's size is {self._size}; set preprocess.crop or "
-                    "preprocess.resize of this origin."
-                )
-            yield position, pixels
+            self.kinds[self.kind(data)] += 1
+            yield position, self.ready(pixels, place)
+
+    def kind(self, data: bytes) -> str:
+        """What kind of file an image came from."""
+        return file_traits(data).label()
+
+    def ready(self, pixels: NDArray[np.uint8], place: str) -> NDArray[np.uint8]:
+        """An image as the dataset wants it.
+
+        Raises:
+            BadInput: If it cannot be cut and resized to the recipe's size.
+        """
+        pixels = preprocess(pixels, self._steps, place)
+        if pixels.shape[:2] != (self._size, self._size):
+            raise BadInput(
+                f"{place} is {pixels.shape[0]}x{pixels.shape[1]} pixels after preprocessing, "
+                f"but the recipe's size is {self._size}; set preprocess.crop or "
+                "preprocess.resize of this origin."
+            )
+        return pixels
 
     @abstractmethod
     def encoded(self, chosen: Sequence[int]) -> Iterator[tuple[int, str, bytes]]:
@@ -97,7 +110,7 @@ class ImageFiles(ABC):
 
 
 class FilesOrigin(Origin):
-    """An origin whose images are the first ones of a sequence of files.
+    """An origin whose images are read from files; which of them, its kind chooses.
 
     Attributes:
         preprocess: Crop and resize.
@@ -107,25 +120,48 @@ class FilesOrigin(Origin):
 
     has_real: ClassVar[bool] = True
 
+    def choose(self, total: int, counts: Mapping[str, int], name: str) -> dict[str, list[int]]:
+        """Which images are taken for every split: here the first ones, split after split.
+
+        Args:
+            total: Images that there are.
+            counts: Images wanted by split.
+            name: What to call the source in a message.
+
+        Returns:
+            Positions by split, as many as wanted.
+
+        Raises:
+            BadInput: If there are too few.
+        """
+        positions = iter(range(total))
+        return {split: list(islice(positions, count)) for split, count in counts.items()}
+
     def draw(self, name: str, count: int, at: Workplace, facts: dict[str, Any]) -> Batches:
-        """The first `count` images."""
+        """The chosen images, split after split."""
         files = self._files(name, count, at)
         facts["files"] = files.kinds
-        batch: list[NDArray[np.uint8]] = []
-        for position, pixels in files.read(range(count)):
-            batch.append(pixels)
-            if len(batch) == _BATCH or position == count - 1:
+        chosen = self.choose(files.total, at.counts, name)
+        done = 0
+        for positions in _passes(chosen.values()):
+            batch: list[NDArray[np.uint8]] = []
+            for _, pixels in files.read(positions):
+                batch.append(pixels)
+                done += 1
+                if len(batch) == _BATCH or done == count:
+                    yield np.stack(batch)
+                    batch = []
+                    if at.progress is not None:
+                        at.progress(f"read {name}", done, count)
+            if batch:
                 yield np.stack(batch)
-                batch = []
-                if at.progress is not None:
-                    at.progress(f"read {name}", position + 1, count)
 
     def check(self, name: str, count: int, at: Workplace) -> None:
         """Refuse an origin that is not there or has too few images."""
-        self._files(name, count, at)
+        self.choose(self._files(name, count, at).total, at.counts, name)
 
     def _files(self, name: str, count: int, at: Workplace) -> ImageFiles:
-        files = self.image_files(at.recipe, at.size, offline=at.offline)
+        files = self.image_files(at.recipe, at.size, offline=at.offline, progress=at.progress)
         assert files is not None  # noqa: S101
         if files.total < count:
             raise BadInput(
@@ -133,6 +169,19 @@ class FilesOrigin(Origin):
                 f"{files.total}; lower counts.train, counts.validation or counts.test."
             )
         return files
+
+
+def _passes(splits: Iterable[Sequence[int]]) -> Iterator[list[int]]:
+    """Ascending positions, in as few passes over the files as keep the splits in order."""
+    own: list[int] = []
+    for positions in splits:
+        ascending = sorted(positions)
+        if own and ascending and ascending[0] < own[-1]:
+            yield own
+            own = []
+        own = own + ascending
+    if own:
+        yield own
 
 
 def find(path: str, recipe: Path) -> Path | None:
