@@ -385,3 +385,20 @@ def test_design_is_that_of_the_card() -> None:
             entry = stated[name]
             fact = entry["design"].get(choice) if choice != "family" else {"value": entry["family"]}
             assert value == (None if fact is None else str(fact["value"])), (choice, name)
+
+
+def test_runs_with_other_trained_weights_are_never_combined(root: Path, add: Any) -> None:
+    weights = {0: {"timm/net@a/model.safetensors": "ab" * 32}, 1: {"mine.pt": "ab" * 32},
+               2: {"timm/net@b/model.safetensors": "cd" * 32}, 3: {}}  # fmt: skip
+    for seed, read in weights.items():
+        # The last one made holds the first weights.
+        target = add(method="wang", variant="none", seed=seed, created=10 - seed)
+        document = json.loads(target.read_text("utf-8"))
+        document["method"]["weights"] = read
+        target.write_text(json.dumps(document), "utf-8")
+    found = read_leaderboards(root)
+    (row,) = found.boards[0].sections[0].rows
+    assert row.seeds == (0, 1)
+    problems = [str(problem) for problem in found.problems]
+    assert len(problems) == 2
+    assert all("other trained weights" in problem for problem in problems)

@@ -80,6 +80,27 @@ def test_from_runs_to_the_board(root: Path, runs: Path) -> None:
     assert "0 new results" in invoke("submit", str(runs), "--root", str(root))
 
 
+@pytest.mark.parametrize("differs", ["weights", "files", "digest"])
+def test_runs_that_differ_in_what_they_rest_on_are_not_one_row(root: Path, differs: str) -> None:
+    def changed(entry: Entry) -> Entry:
+        record = entry.record
+        job, method = record.job, record.method
+        if differs == "weights":
+            method = method.model_copy(update={"weights": {"w.pt": "ab" * 32}})
+        elif differs == "files":
+            job = replace(job, files={"weights": "ab" * 32})
+        else:
+            job = replace(job, test=replace(job.test, digest="ab" * 32))
+        return replace(entry, record=record.model_copy(update={"job": job, "method": method}))
+
+    seeds = [e for e in transfers(root)[0] if e.record.job.method == "pixels"]
+    rows = [row for found in transfer_tables(seeds) for row in found.rows]
+    assert [len(row.records) for row in rows] == [2]
+    tables = transfer_tables([seeds[0], changed(seeds[1])])
+    assert [len(row.records) for found in tables for row in found.rows] == [1, 1]
+    assert len(tables) == (2 if differs == "digest" else 1)
+
+
 def test_records_as_they_were_before_there_was_one_kind_of_record(
     root: Path, runs: Path, tmp_path: Path
 ) -> None:

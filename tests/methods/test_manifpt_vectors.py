@@ -131,7 +131,7 @@ def test_weights_that_cannot_be_had_are_declined_with_the_command(
     monkeypatch.setattr(pretrained, "hub_file", refuse)
     train = tinted(4, 0)
     name = {"sl": "resnet50.tv_in1k", "ssl": "vit_small_patch16_224.dino"}[variant]
-    with pytest.raises(MethodDeclined, match=rf"hf download timm/{name} .*--set weights=FILE"):
+    with pytest.raises(MethodDeclined, match=rf"hf download timm/{name} model.*--set weights=FILE"):
         ManiFPT(**ManiFPT.card.variants[variant].params).fit(
             train, reference=train.of_source("real"), validation=train, context=FitContext()
         )

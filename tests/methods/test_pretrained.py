@@ -1,6 +1,8 @@
 """wang and marra18, and where pretrained weights come from."""
 
+import hashlib
 import io
+import re
 import socket
 from pathlib import Path
 
@@ -13,12 +15,15 @@ from safetensors.torch import save_file
 from scipy.ndimage import gaussian_filter1d
 from torchvision.models import resnet50
 
+from fpbench.compute.weights import note_weights, weights_noted
 from fpbench.errors import BadInput
+from fpbench.files import file_sha256
 from fpbench.images import ImageSet, Source
 from fpbench.method import FitContext, MethodDeclined
 from fpbench_methods.marra18 import Marra18
-from fpbench_methods.nn import augmentation, hub
+from fpbench_methods.nn import augmentation, fid_inception, hub, pins
 from fpbench_methods.nn.attributor import count_parameters
+from fpbench_methods.nn.pins import Pin
 from fpbench_methods.nn.pretrained import create_timm, read_weights, standardised
 from fpbench_methods.wang import Wang
 
@@ -33,7 +38,7 @@ def offline(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
         raise OSError("no route to host")
 
     monkeypatch.setattr(hub, "check_connection", unreachable)
-    monkeypatch.setattr("huggingface_hub.try_to_load_from_cache", lambda *_: None)
+    monkeypatch.setattr("huggingface_hub.try_to_load_from_cache", lambda *_, **__: None)
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", False)
     monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path))
 
@@ -126,10 +131,51 @@ def test_downloads_come_from_the_cache_where_they_are_there(
     (tmp_path / "checkpoints").mkdir()
     kept = tmp_path / "checkpoints" / "net-12345678.pth"
     kept.write_bytes(b"kept")
-    assert hub.url_file("https://weights.invalid/net-12345678.pth", "12345678") == kept
+    address, digest = "https://weights.invalid/net-12345678.pth", file_sha256(kept)
+    assert hub.url_file(address, digest) == hub.url_file(address, digest[:8]) == kept
+    with pytest.raises(OSError, match=r"has the SHA-256 .*: remove the file"):
+        hub.url_file(address, "12345678")
     monkeypatch.setattr("urllib.request.getproxies", dict)
     with pytest.raises(OSError, match=r"."):
         hub.url_file("https://weights.invalid/other-12345678.pth", "12345678")
+
+
+@pytest.mark.parametrize("known", [True, False])
+def test_weights_of_the_hub_are_those_of_the_pinned_commit(
+    known: bool, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    commit, other = "a" * 40, "b" * 40
+    for name in (commit, other):
+        path = tmp_path / "models--timm--net" / "snapshots" / name / "model.safetensors"
+        path.parent.mkdir(parents=True)
+        path.write_bytes(name.encode())
+    refs = tmp_path / "models--timm--net" / "refs"
+    refs.mkdir()
+    (refs / "main").write_text(other)
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
+    digest = hashlib.sha256(commit.encode()).hexdigest()
+    monkeypatch.setattr(pins, "PINS", {"timm/net": Pin(commit, digest)} if known else {})
+    with weights_noted() as noted:
+        found = hub.hub_file("timm/net", "model.safetensors")
+        note_weights(found)
+    assert found.read_text() == (commit if known else other)
+    (named,) = noted
+    assert named == f"timm/net@{commit if known else other}/model.safetensors"
+    # Another content under the pinned commit, e.g. of a mirror or a broken disk, is refused.
+    found.write_bytes(b"something else")
+    if known:
+        with pytest.raises(OSError, match="but timm/net has"):
+            hub.hub_file("timm/net", "model.safetensors")
+
+
+def test_pins_are_whole_commits_and_hashes_of_what_methods_read() -> None:
+    for repository, pin in pins.PINS.items():
+        cfg = timm.get_pretrained_cfg(repository.removeprefix("timm/"))
+        assert cfg is not None and cfg.hf_hub_id == repository
+        assert pin.commit is None or re.fullmatch("[0-9a-f]{40}", pin.commit)
+        assert pin.sha256 is None or re.fullmatch("[0-9a-f]{64}", pin.sha256)
+    assert fid_inception.ADDRESS.endswith(f"-{fid_inception.DIGEST[:8]}.pth")
+    assert len(fid_inception.DIGEST) == 64
 
 
 def test_a_connection_is_tried_at_the_address_itself(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,4 +1,4 @@
-"""Which files of trained weights a job has read, for its record."""
+"""Which files of trained weights a job has read, for its record, and whether they are meant."""
 
 from __future__ import annotations
 
@@ -35,6 +35,25 @@ def note_weights(path: Path) -> None:
     noted = _NOTED.get()
     if noted is not None:
         noted[_name_of(path)] = file_sha256(path)
+
+
+def check_weights(path: Path, sha256: str, what: str) -> None:
+    """Refuse a file of trained weights that is not the one meant.
+
+    Args:
+        path: The file.
+        sha256: The SHA-256 that it must have, or the beginning of it.
+        what: What it is called in the message.
+
+    Raises:
+        OSError: If it has another.
+    """
+    found = file_sha256(path)
+    if not found.startswith(sha256):
+        raise OSError(
+            f"{path} has the SHA-256 {found[:12]}..., but {what} has {sha256[:12]}...: remove the "
+            "file, so that it is fetched anew"
+        )
 
 
 def _name_of(path: Path) -> str:

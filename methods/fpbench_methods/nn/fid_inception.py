@@ -15,7 +15,9 @@ ADDRESS = (
 )
 """Where a conversion of the graph's weights to torch is published (Apache-2.0)."""
 
-DIGEST = "6726825d"
+DIGEST = "6726825d0af5f729cebd5821db510b11b1cfad8faad88a03f1befd49fb9129b2"
+"""SHA-256 of that file, which its name begins to tell."""
+
 FEATURES = 2048
 
 

@@ -8,9 +8,10 @@ import urllib.request
 from pathlib import Path
 
 from fpbench.hub import hub_errors, is_offline
+from fpbench_methods.nn.pins import Pin, pin_of
 
 
-def hub_file(repository: str, name: str) -> Path:
+def hub_file(repository: str, name: str, pin: Pin | None = None) -> Path:
     """A file of a model repository, from the local cache where it is there.
 
     The client of the Hub repeats a failed look-up for most of a minute; a machine without a
@@ -19,20 +20,24 @@ def hub_file(repository: str, name: str) -> Path:
     Args:
         repository: E.g. ``timm/resnet50.a1_in1k``.
         name: E.g. ``model.safetensors``.
+        pin: Its commit and SHA-256; `fpbench_methods.nn.pins.pin_of` where None.
 
     Raises:
-        OSError: If the file is not in the cache and cannot be downloaded.
+        OSError: If the file is not in the cache and cannot be downloaded, or is another than the
+            pin says.
         HubRefused: If the Hub does not give it, with the reason.
     """
     from huggingface_hub import constants, hf_hub_download, try_to_load_from_cache
 
-    cached = try_to_load_from_cache(repository, name)
+    pin = pin_of(repository) if pin is None else pin
+    cached = try_to_load_from_cache(repository, name, revision=pin.commit)
     if isinstance(cached, str):
-        return Path(cached)
+        return pin.check(Path(cached), repository)
     _check_online()
     check_connection(constants.ENDPOINT)
-    with hub_errors("model", repository):
-        return Path(hf_hub_download(repository, name))
+    with hub_errors("model", repository, pin.commit):
+        path = Path(hf_hub_download(repository, name, revision=pin.commit))
+    return pin.check(path, repository)
 
 
 def url_file(address: str, digest: str) -> Path:
@@ -40,7 +45,7 @@ def url_file(address: str, digest: str) -> Path:
 
     Args:
         address: Where it is published.
-        digest: The beginning of its SHA-256, checked after the download.
+        digest: Its SHA-256, or the beginning of it.
 
     Raises:
         OSError: If the file is not in the cache and cannot be downloaded, or is another.
@@ -48,8 +53,9 @@ def url_file(address: str, digest: str) -> Path:
     import torch
 
     path = Path(torch.hub.get_dir()) / "checkpoints" / address.rsplit("/", 1)[-1]
+    pin = Pin(sha256=digest)
     if path.is_file():
-        return path
+        return pin.check(path, address)
     _check_online()
     check_connection(address)
     path.parent.mkdir(parents=True, exist_ok=True)

@@ -14,6 +14,7 @@ from fpbench.errors import BadInput
 from fpbench.hub import HubRefused
 from fpbench.method import MethodDeclined
 from fpbench_methods.nn.hub import hub_file, url_file
+from fpbench_methods.nn.pins import pin_of
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
@@ -53,7 +54,9 @@ def create_timm(
     cfg = timm.get_pretrained_cfg(name)
     repository, address = getattr(cfg, "hf_hub_id", None), getattr(cfg, "url", None)
     if repository:
-        command = f"hf download {repository} {_FILE}"
+        commit = pin_of(str(repository)).commit
+        at = f" --revision {commit}" if commit else ""
+        command = f"hf download {repository} {_FILE}{at}"
     elif address:
         command = f"curl --location --output FILE {address}"
     else:

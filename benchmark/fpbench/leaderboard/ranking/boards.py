@@ -21,6 +21,7 @@ from fpbench.leaderboard.ranking.rows import (
     current,
     grouped,
     make_row,
+    of_same_weights,
 )
 from fpbench.metrics.comparison import Comparisons, compare_rows
 from fpbench.metrics.ranking import rank_ranges
@@ -233,7 +234,7 @@ def _section(
     problems: list[Problem],
 ) -> Section:
     budget, folds, scoring = kind
-    entries = _same_setup(_newest_runs(entries), problems)
+    entries = of_same_weights(_same_setup(_newest_runs(entries), problems), problems)
     for members in grouped(entries, configuration).values():
         if _deterministic(members[0], cards):
             problems += _unlike(members)

@@ -160,6 +160,38 @@ def current(entries: Iterable[Entry]) -> list[Entry]:
     return kept
 
 
+def weights_of(record: Record) -> tuple[str, ...]:
+    """SHA-256 of the trained weights that a job read, sorted; whatever their files were called."""
+    return tuple(sorted(record.method.weights.values()))
+
+
+def of_same_weights(entries: Sequence[Entry], problems: list[Problem]) -> list[Entry]:
+    """The records of each configuration that read the weights which its newest record read.
+
+    Args:
+        entries: Finished records that compare otherwise.
+        problems: What is left out is added here.
+    """
+    newest = {
+        kind: max(members, key=_age) for kind, members in grouped(entries, configuration).items()
+    }
+    kept = []
+    for entry in entries:
+        last = newest[configuration(entry)]
+        if weights_of(entry.record) == weights_of(last.record):
+            kept.append(entry)
+            continue
+        problems.append(
+            Problem(
+                entry.link,
+                f"was made with other trained weights than {last.link}, the newest record of its "
+                "configuration, or does not say with which, so the two are not combined; run it "
+                "again with those.",
+            )
+        )
+    return kept
+
+
 def make_row(
     entries: Sequence[Entry], problems: list[Problem], deterministic: bool = False
 ) -> Row | None:

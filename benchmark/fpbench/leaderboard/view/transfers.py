@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from fpbench.leaderboard.archive.collect import Entry
 from fpbench.leaderboard.output.markdown import escape, table
 from fpbench.leaderboard.ranking.byclass import read_class_shares
+from fpbench.leaderboard.ranking.rows import configuration, weights_of
 from fpbench.leaderboard.view import columns as c
 from fpbench.metrics.classes import ClassShares
 from fpbench.metrics.ranking import ALPHA
@@ -34,7 +35,7 @@ def _facts(record: Record) -> TransferFacts:
 
 
 def _group(record: Record) -> tuple[str, ...]:
-    """Records of one table: the same data, budget and rules."""
+    """Records of one table: the same data, described the same, the same budget and rules."""
     job = record.job
     return (
         job.train.title,
@@ -45,6 +46,8 @@ def _group(record: Record) -> tuple[str, ...]:
         str(job.settings["reference"]),
         _facts(record).size_rule,
         str(job.scoring),
+        job.train.digest,
+        job.test.digest,
     )
 
 
@@ -136,10 +139,12 @@ class TransferTable:
 
 def transfer_tables(entries: Iterable[Entry]) -> list[TransferTable]:
     """One table for each pair of datasets, budget and set of rules, by their names."""
-    groups: dict[tuple[str, ...], dict[str, list[Entry]]] = {}
+    groups: dict[tuple[str, ...], dict[tuple[str, ...], list[Entry]]] = {}
     for entry in sorted(entries, key=lambda e: (e.record.job.seed, e.link)):
         rows = groups.setdefault(_group(entry.record), {})
-        rows.setdefault(entry.record.job.label, []).append(entry)
+        # Runs with other files or trained weights are other rows.
+        kind = (*configuration(entry), *weights_of(entry.record))
+        rows.setdefault((entry.record.job.label, *kind), []).append(entry)
     return _corrected([_table(groups[group]) for group in sorted(groups)])
 
 
@@ -159,7 +164,7 @@ def _corrected(tables: Sequence[TransferTable]) -> list[TransferTable]:
     ]
 
 
-def _table(rows: dict[str, list[Entry]]) -> TransferTable:
+def _table(rows: dict[tuple[str, ...], list[Entry]]) -> TransferTable:
     first = next(iter(rows.values()))[0].record
     job, facts = first.job, _facts(first)
     cap = (
@@ -176,7 +181,7 @@ def _table(rows: dict[str, list[Entry]]) -> TransferTable:
     )
     chance: tuple[float | None, ...] = (None,) * len(COLUMNS)
     found: list[TransferRow] = []
-    for label, entries in rows.items():
+    for (label, *_), entries in rows.items():
         done = [entry.record for entry in entries if entry.record.status == "done"]
         records = tuple((entry.record.job.seed, entry.link) for entry in entries)
         if not done:
