@@ -318,3 +318,11 @@ def test_command(make_run: Any) -> None:
     assert [item["outcome"] for item in json.loads(done.stdout)] == ["bitwise", "mismatch"]
     required = runner.invoke(cli, ["verify", str(good), "--no-rerun", "--require-rerun"])
     assert required.exit_code == 1
+
+
+@pytest.mark.parametrize("name", ["x" * 300, "/".join(["x" * 200] * 30)])
+def test_a_name_that_no_file_can_have_is_told(name: str) -> None:
+    done = CliRunner().invoke(cli, ["verify", name])
+    assert done.exit_code == 2 and "File name too long" in done.output
+    with pytest.raises(BadInput, match="File name too long"):
+        read_record(Path(name))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import math
 import os
 from collections.abc import Callable
@@ -37,12 +38,19 @@ class PathName(click.Path):
         """Read a path.
 
         Raises:
-            click.BadParameter: If it is empty.
+            click.BadParameter: If it is empty, or longer than the file system takes.
             BadInput: If it begins with the home of nobody.
         """
         if not os.fspath(value):
             self.fail("an empty text is no path; write . for the current folder.", param, ctx)
-        return super().convert(expanded(Path(value)), param, ctx)
+        path = expanded(Path(value))
+        try:
+            path.lstat()
+        except OSError as error:
+            if error.errno == errno.ENAMETOOLONG:
+                name = max(path.parts, key=len)
+                self.fail(f"{name[:20]!r}...: {error.strerror}; shorten it.", param, ctx)
+        return super().convert(path, param, ctx)
 
 
 class FiniteRange(click.FloatRange):

@@ -350,6 +350,8 @@ def read_record(path: Path) -> Record:
     Raises:
         BadInput: If there is none, it cannot be read, or `parse_record` refuses it.
     """
-    if path.is_dir():
-        path = path / RECORD_FILE
+    try:
+        path = path / RECORD_FILE if path.is_dir() else path
+    except OSError as error:  # e.g. a name that is too long
+        raise BadInput(f"Cannot read the record {path}: {error.strerror}.") from error
     return parse_record(read_limited(path, "record"), path)
