@@ -53,6 +53,8 @@ class LocalHub:
         renamed: New names by old ones; who asks for an old one is sent on.
         failing: Status and headers that every request is answered with, or None.
         requests: Method and path of every request.
+        sent: Bytes of all answers.
+        cut: Answers to requests for ranges that end half-way, from now on.
         unknown: Those for which there is no page.
     """
 
@@ -62,6 +64,8 @@ class LocalHub:
         self.renamed: dict[str, str] = {}
         self.failing: tuple[int, dict[str, str]] | None = None
         self.requests: list[str] = []
+        self.sent = 0
+        self.cut = 0
         self.unknown: list[str] = []
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), _handler(self))
         self._server.daemon_threads = True
@@ -136,6 +140,11 @@ def _handler(hub: LocalHub) -> type[BaseHTTPRequestHandler]:
                 self.send_header("Content-Length", str(len(body)))
             self.end_headers()
             if self.command != "HEAD":
+                if status == 206 and hub.cut > 0:
+                    hub.cut -= 1
+                    body = body[: len(body) // 2]
+                    self.close_connection = True
+                hub.sent += len(body)
                 self.wfile.write(body)
 
         def _json(self, document: Any, status: int = 200) -> None:

@@ -146,6 +146,43 @@ split_options = _together(
 """How a dataset that somebody brings as it is becomes reference, train, validation and test."""
 
 
+columns_options = _together(
+    click.option("--image", metavar="COLUMN", default=None,
+                 help="Of a labelled dataset (hub:OWNER/NAME, a Parquet or CSV file): the column "
+                 "of images."),
+    click.option("--label", metavar="COLUMN", default=None, help="The column of labels."),
+    click.option("--real", metavar="LABEL", multiple=True,
+                 help="A label that means real images; may be repeated."),
+    click.option("--group", metavar="COLUMN", default=None,
+                 help="A column of what images of one prompt, scene or person share: they stay on "
+                 "one side."),
+    click.option("--images", metavar="N", type=click.IntRange(0), default=None,
+                 help="Images of each source at most (200, the default); 0 is all."),
+    click.option("--crop", metavar="PIXELS", type=click.IntRange(0), default=None,
+                 help="Side of the square cut from the middle of each image; by default the "
+                 "largest that fits nearly all, at most 256. Nothing is resampled."),
+)  # fmt: skip
+"""Where the images and labels of a labelled dataset stand."""
+
+dataset_options = _together(split_options, columns_options)
+"""What may be said of a dataset that somebody brings as it is."""
+
+
+def dataset_settings(options: dict[str, Any]) -> dict[str, str | None]:
+    """The values of `dataset_options`, taken out of a command's, as settings of a reference."""
+    names = {"to_reference": "reference"}
+    taken = (
+        "split", "to_reference", "groups", "image", "label", "real", "group", "images", "crop"
+    )  # fmt: skip
+    found: dict[str, str | None] = {}
+    for name in taken:
+        value = options.pop(name)
+        if isinstance(value, tuple):
+            value = ",".join(value) or None
+        found[names.get(name, name)] = None if value is None else str(value)
+    return found
+
+
 def seeds_option(default: int) -> Callable[[_Command], _Command]:
     """``--seeds``, with a command's own default."""
     return click.option(

@@ -11,11 +11,12 @@ import click
 
 from fpbench.cli.options import (
     configuration_options,
+    dataset_options,
+    dataset_settings,
     methods_option,
     names_in_list,
     running_options,
     seeds_option,
-    split_options,
 )
 from fpbench.cli.tables import console, number
 from fpbench.errors import visible
@@ -27,9 +28,11 @@ if TYPE_CHECKING:
 
 @click.command()
 @methods_option
-@click.option("--dataset", "datasets", multiple=True, required=True, metavar="NAME|FOLDER|HUB_ID",
-              help="A dataset, or 'all'; may be repeated.")  # fmt: skip
-@split_options
+@click.option("--dataset", "datasets", multiple=True, required=True,
+              metavar="NAME|FOLDER|FILE|HUB_ID",
+              help="A dataset, or 'all'; may be repeated. hub:HUB_ID is any Hub dataset with a "
+              "column of labels.")  # fmt: skip
+@dataset_options
 @click.option("--protocol", default="closed-set", show_default=True, metavar="NAME",
               help="What is asked of the method.")  # fmt: skip
 @click.option("--unknown", default=None, metavar="rotate|NAME,NAME…|family:NAME",
@@ -54,9 +57,6 @@ if TYPE_CHECKING:
 def run(
     methods: tuple[str, ...],
     datasets: tuple[str, ...],
-    split: str | None,
-    to_reference: str | None,
-    groups: str | None,
     protocol: str,
     unknown: tuple[str, ...] | None,
     augment: bool,
@@ -83,7 +83,7 @@ def run(
 
     problems = Problems()
     params = parse_settings(settings)
-    chosen = {"split": split, "reference": to_reference, "groups": groups}
+    chosen = dataset_settings(running)
     names = [
         name
         for asked in datasets

@@ -168,6 +168,10 @@ class ResolvedDataset(ABC):
         """Names of the groups of a split's images, in order; empty where there are none."""
         return ()
 
+    def remarks(self) -> list[str]:
+        """What was done to the images and which were left out, in words; known once loaded."""
+        return []
+
     def origin_files(self) -> dict[str, dict[str, int]]:
         """Kinds of files that the images were built from, counted, by source; empty if unknown."""
         return {}

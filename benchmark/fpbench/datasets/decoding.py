@@ -6,7 +6,7 @@ import hashlib
 import os
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 from typing import TYPE_CHECKING
 
@@ -42,7 +42,9 @@ def threads() -> int:
     return min(8, os.cpu_count() or 1)
 
 
-def decode(data: bytes, place: str, size: tuple[int, int] | None = None) -> NDArray[np.uint8]:
+def decode(
+    data: bytes, place: str, size: tuple[int, int] | None = None, *, grey: bool = False
+) -> NDArray[np.uint8]:
     """Decode one image; a file that would be read in part only is refused.
 
     A colour profile is no reason to refuse: values are taken as they are stored, and the audit
@@ -52,6 +54,7 @@ def decode(data: bytes, place: str, size: tuple[int, int] | None = None) -> NDAr
         data: Bytes of a PNG, JPEG or WebP file.
         place: What to call it in a message, e.g. its path.
         size: Height and width it must have, or None.
+        grey: Whether a grey image is taken, its values repeated in three channels.
 
     Returns:
         uint8 of shape (H, W, 3).
@@ -65,6 +68,8 @@ def decode(data: bytes, place: str, size: tuple[int, int] | None = None) -> NDAr
             image.load()
             traits = header_traits(image, data)
             transparent = "transparency" in image.info
+            if grey and traits.mode in ("L", "1"):
+                image, traits = image.convert("RGB"), replace(traits, mode="RGB")
             pixels = np.asarray(image)
     # Pillow's codecs raise many types for broken data; all of them mean this file.
     except Exception as error:

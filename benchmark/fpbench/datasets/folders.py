@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from fpbench.datasets.assignment import assign
 from fpbench.datasets.audited import audited_shortcut
 from fpbench.datasets.cache import Allocate, cached
 from fpbench.datasets.card import as_source, read_sources, refuse_other_reals
@@ -25,19 +26,8 @@ from fpbench.datasets.dataset import (
 from fpbench.datasets.decoding import Duplicates, Encoded, decode, decode_into, threads
 from fpbench.datasets.folder_layout import Placed, place_images
 from fpbench.datasets.imagefiles import ImageFile, checked_name
-from fpbench.datasets.layout import LABELLED_SPLITS, SOURCES, SPLITS
-from fpbench.datasets.splitting import (
-    BY_FOLDER,
-    REFERENCE_SHARE,
-    SHARES,
-    SPLIT_SEED,
-    SplitRule,
-    divide,
-    refuse_crossing,
-    refuse_thin,
-    split_groups,
-    split_positions,
-)
+from fpbench.datasets.layout import SOURCES, SPLITS
+from fpbench.datasets.splitting import REFERENCE_SHARE, SHARES, SPLIT_SEED, SplitRule
 from fpbench.errors import BadInput
 from fpbench.images import REAL, Source
 
@@ -45,12 +35,6 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from fpbench.method import Progress
-
-MINIMUM = 32
-"""Images that a generator needs at least, split by the usual rule."""
-
-MINIMUM_REAL = 54
-"""Real images needed at least, because ``reference`` takes its share first."""
 
 _FORMAT = "folder-1"
 _MOST_DIMENSIONS = 64
@@ -182,7 +166,7 @@ def scan(folder: Path, progress: Progress | None = None, rule: SplitRule | None 
     """
     files = place_images(folder, None if rule is None else rule.groups)
     _refuse_few_sources(folder, list(files))
-    positions = _split(folder, files, rule)
+    positions = assign(files, rule, str(folder))
     every = [(name, placed) for name, images in files.items() for placed in images]
     whole = hashlib.sha256(f"{_FORMAT} {SPLIT_SEED} {REFERENCE_SHARE} {SHARES}\n".encode())
     if rule is not None and rule != SplitRule():
@@ -222,108 +206,6 @@ def _refuse_few_sources(folder: Path, names: Sequence[str]) -> None:
             f"{folder} is no dataset: it has {found}, but needs one folder of images for each "
             f"source, at least two; one named {REAL!r} holds real images."
         )
-
-
-def _split(
-    folder: Path, files: Mapping[str, list[Placed]], rule: SplitRule | None
-) -> dict[str, dict[str, NDArray[np.int64]]]:
-    """Positions by source and split: as the folders say, by groups, or one by one."""
-    if any(placed.split for images in files.values() for placed in images):
-        return _given(folder, files, rule)
-    grouped = any(placed.group for images in files.values() for placed in images)
-    if rule is not None and rule.groups == BY_FOLDER and not grouped:
-        raise BadInput(
-            f"{folder} has no sub-folders in its sources' folders, so --groups {BY_FOLDER} finds "
-            "no groups; put each group of a source into a folder, or leave it out."
-        )
-    if not grouped and (rule is None or rule == SplitRule()):
-        _refuse_few(folder, {name: len(images) for name, images in files.items()})
-        return {name: split_positions(len(images), name) for name, images in files.items()}
-    chosen = rule or SplitRule()
-    if grouped:
-        found = split_groups({n: [p.group for p in own] for n, own in files.items()}, chosen)
-    else:
-        found = {name: split_positions(len(own), name, chosen) for name, own in files.items()}
-    remedy = "add images" + (" or groups" if grouped else "") + ", or write another --split"
-    for name, positions in found.items():
-        refuse_thin(name, positions, str(folder), remedy)
-    return found
-
-
-def _refuse_few(folder: Path, counts: Mapping[str, int]) -> None:
-    needed = {name: MINIMUM_REAL if name == REAL else MINIMUM for name in counts}
-    few = [
-        f"{name!r} has {count} images, but at least {needed[name]} are needed"
-        for name, count in counts.items()
-        if count < needed[name]
-    ]
-    if few:
-        raise BadInput(
-            f"{folder} cannot be split into training, validation and test images: source "
-            f"{'; source '.join(few)}; add more."
-        )
-
-
-def _given(
-    folder: Path, files: Mapping[str, list[Placed]], rule: SplitRule | None
-) -> dict[str, dict[str, NDArray[np.int64]]]:
-    """The splits that folders are named by.
-
-    Without a folder of reference images, their share of Real's training images; without one of
-    validation images, the usual share of what training and validation have together.
-    """
-    rule = rule or SplitRule()
-    if rule.sizes != SplitRule().sizes:
-        raise BadInput(
-            f"{folder} has folders named train and test, which say how its images are split; leave "
-            "out --split, or put each source's images into one folder."
-        )
-    found: dict[str, dict[str, NDArray[np.int64]]] = {}
-    for name, images in files.items():
-        splits = np.array([placed.split for placed in images])
-        found[name] = {split: np.flatnonzero(splits == split) for split in SPLITS}
-        if name != REAL and len(found[name]["reference"]):
-            raise BadInput(
-                f"{folder}: the split reference holds images of {name!r}, but only real images "
-                "belong there; remove them."
-            )
-    if REAL in found:
-        taken = rule.of_reference(len(found[REAL]["train"]))
-        _take(files, found, "reference", {REAL: taken}, rule.seed)
-    train, validation, _ = rule.sizes
-    share = validation / (train + validation)
-    wanted = {name: share * len(own["train"]) for name, own in found.items()}
-    _take(files, found, "validation", wanted, rule.seed)
-    for name, own in found.items():
-        refuse_thin(name, own, str(folder), "add images to that folder")
-    refuse_crossing(
-        {
-            name: {
-                split: [files[name][p].group for p in found[name][split]]
-                for split in (*LABELLED_SPLITS, "reference")
-            }
-            for name in files
-        },
-        str(folder),
-    )
-    return found
-
-
-def _take(
-    files: Mapping[str, list[Placed]],
-    found: dict[str, dict[str, NDArray[np.int64]]],
-    split: str,
-    wanted: Mapping[str, float],
-    seed: int,
-) -> None:
-    """Take a split that has no folder from the training images, by group."""
-    needy = {name: count for name, count in wanted.items() if not len(found[name][split])}
-    whole = {name: found[name]["train"] for name in needy}
-    names = {name: [files[name][p].group for p in whole[name]] for name in needy}
-    parts = {split: needy, "train": {name: len(whole[name]) - n for name, n in needy.items()}}
-    for name, positions in divide(names, parts, seed).items():
-        for part, chosen in positions.items():
-            found[name][part] = whole[name][chosen]
 
 
 def _sources(found: Scan) -> tuple[Source, ...]:

@@ -52,7 +52,8 @@ def glance(resolved: ResolvedDataset, progress: Progress | None = None) -> list[
             # A cache that a full disk or another program has damaged is made anew.
             kept.unlink(missing_ok=True)
     dataset = resolved.load(progress)
-    said = [finding["text"] for finding in glance_findings(_measured(resolved, dataset))]
+    found = glance_findings(_measured(resolved, dataset))
+    said = [*resolved.remarks(), *(finding["text"] for finding in found)]
     try:
         write_json(kept, {"said": said})
     except BadInput:

@@ -48,15 +48,29 @@ class Snapshot:
         return self.folder.name
 
 
-def told(repository: str, revision: str | None = None) -> AbstractContextManager[None]:
+def told(
+    repository: str, revision: str | None = None, *, labelled: bool = False
+) -> AbstractContextManager[None]:
     """As `hub_errors`, of a dataset.
+
+    Args:
+        repository: ``OWNER/NAME``.
+        revision: The revision asked for, or None.
+        labelled: Whether it is somebody else's, which cannot be built or pulled instead.
 
     Raises:
         BadInput: Instead of any error of the Hub or of the network.
     """
+    if labelled:
+        return hub_errors("dataset", repository, revision)
     return hub_errors(
         "dataset", repository, revision, instead=_INSTEAD, pull=f"fpbench data pull {repository}"
     )
+
+
+def is_commit(revision: str | None) -> bool:
+    """Whether a revision is a commit's full name, behind which nothing changes."""
+    return revision is not None and _COMMIT.fullmatch(revision) is not None
 
 
 def fetch_description(repository: str, revision: str | None, *, offline: bool) -> Snapshot:
@@ -101,7 +115,7 @@ def _had(
     name, missed = _name_of(repository), None
     if not offline:
         try:
-            name = _look_up(repository, revision)
+            name, _ = look_up(repository, revision)
         # The client raises many types; `told` has a sentence for each.
         except Exception as error:
             missed = error
@@ -113,8 +127,8 @@ def _had(
         raise
 
 
-def _look_up(repository: str, revision: str | None) -> str:
-    """The name that the Hub gives a dataset; for one that was renamed, the new one.
+def look_up(repository: str, revision: str | None) -> tuple[str, str]:
+    """The name that the Hub gives a dataset, for a renamed one the new one, and its commit.
 
     It is one question without retries: a client that lists the files of a commit asks for 25 s
     where there is no network.
@@ -126,7 +140,7 @@ def _look_up(repository: str, revision: str | None) -> str:
         LOOKUP_SECONDS, lambda: api.dataset_info(repository, revision=revision, timeout=10)
     )
     _remember(repository, str(info.id))
-    return str(info.id)
+    return str(info.id), str(info.sha)
 
 
 def _download(name: str, revision: str | None, files: Sequence[str], *, offline: bool) -> Path:
@@ -214,7 +228,7 @@ def fetch(snapshot: Snapshot, *, offline: bool) -> Path:
 
     with told(snapshot.repository, snapshot.commit):
         if not offline:
-            _look_up(snapshot.repository, snapshot.commit)
+            look_up(snapshot.repository, snapshot.commit)
         folder = snapshot_download(
             snapshot.repository,
             repo_type="dataset",

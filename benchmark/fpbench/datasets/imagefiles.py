@@ -116,6 +116,20 @@ def list_images(folder: Path, *, strict: bool) -> list[ImageFile]:
     return found
 
 
+def image_file(path: Path) -> ImageFile:
+    """One image file as it is now.
+
+    Raises:
+        BadInput: If it is no plain file, or too large.
+    """
+    status = status_of(path)
+    if not stat.S_ISREG(status.st_mode):
+        raise BadInput(f"{told_path(path)} is no plain file but {_kind(status.st_mode)}.")
+    if status.st_size > LARGEST_IMAGE:
+        raise _too_large(path)
+    return ImageFile(path, _stamp(status))
+
+
 def inside(folder: Path) -> Iterator[Path]:
     """What a folder holds, sorted by name, without what systems and unfinished work leave there.
 

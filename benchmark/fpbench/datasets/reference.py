@@ -14,6 +14,9 @@ from urllib.parse import parse_qsl, quote
 from fpbench.errors import BadInput, suggest
 from fpbench.files import expanded
 
+HUB = "hub:"
+"""How a reference to any dataset on the Hub begins; it names an image and a label column."""
+
 _SAFE = "/:,.*@-_"
 
 

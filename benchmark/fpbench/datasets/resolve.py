@@ -15,7 +15,7 @@ from fpbench.datasets.folders import ImageFolder
 from fpbench.datasets.hub import fetch_description
 from fpbench.datasets.imagefiles import told_path
 from fpbench.datasets.layout import MANIFEST, RECIPE
-from fpbench.datasets.reference import Reference, parse_reference
+from fpbench.datasets.reference import HUB, Reference, parse_reference
 from fpbench.datasets.splitting import SPLIT_SETTINGS, rule_of
 from fpbench.datasets.synthetic import SyntheticDataset, is_synthetic, settings_of
 from fpbench.errors import BadInput, suggest
@@ -24,6 +24,9 @@ from fpbench.registry import card_folders
 
 if TYPE_CHECKING:
     from fpbench.method import Progress
+
+TABLES = (".csv", ".parquet")
+"""Files that are labelled datasets."""
 
 _HUB_ID = re.compile(r"[\w.-]+/[\w.-]+(@[\w./-]+)?")
 
@@ -36,7 +39,9 @@ def resolve(
     Args:
         ref: Name of a card (``gm-synthetic`` takes ``:KIND[,SNR]``), a folder, built or with one
             folder of images for each source (which takes the settings ``?split=…``, ``reference``
-            and ``groups``), or ``HUB_ID[@REVISION]``.
+            and ``groups``), ``HUB_ID[@REVISION]`` of a dataset that fpbench built, or a labelled
+            dataset: ``hub:HUB_ID[@REVISION]``, a CSV or Parquet file, or a folder of them, each
+            with settings (see `fpbench.datasets.labelled.spec`).
         offline: Take what is in the Hub's local cache and open no connection, now or when loading.
         progress: Called as ``progress(what, done, total)`` while the files of a folder are hashed.
 
@@ -64,14 +69,18 @@ def resolve(
         if colon:
             raise BadInput(f"Dataset {name!r} takes no settings, but got {settings!r}.")
         return BuiltFolder(built_folder(name), offline=offline)
+    if ref.startswith(HUB):
+        return _labelled(reference, Path(), offline, progress)
     path = expanded(Path(ref))
     status = _status(path) if ref else None
+    if status is not None and _is_labelled(path, reference):
+        return _labelled(reference, Path(), offline, progress)
     if status is not None and stat.S_ISDIR(status.st_mode):
         return _in_folder(path, reference, offline, progress)
     if status is not None:
         raise BadInput(
             f"{path} is a file; a dataset is a folder, built by fpbench or with one folder of "
-            "images for each source."
+            "images for each source, or a CSV or Parquet file with a column of labels."
         )
     if ref.startswith((".", "/", "~")):
         raise BadInput(f"There is no folder {path}.")
@@ -84,6 +93,26 @@ def resolve(
     raise BadInput(
         f"There is no dataset {ref!r}. {suggest(name, cards)} Or pass a folder or a Hub id."
     )
+
+
+def _is_labelled(path: Path, reference: Reference) -> bool:
+    """Whether a file, or settings of columns, say that labels stand in a column."""
+    if path.is_dir():
+        return not set(reference.settings) <= set(SPLIT_SETTINGS) and not any(
+            (path / name).is_file() for name in (MANIFEST, RECIPE)
+        )
+    return path.suffix.lower() in TABLES
+
+
+def _labelled(
+    reference: Reference, base: Path, offline: bool, progress: Progress | None
+) -> ResolvedDataset:
+    from fpbench.datasets.labelled.dataset import LabelledDataset
+    from fpbench.datasets.labelled.spec import SETTINGS, spec_of
+
+    reference.refuse_others(SETTINGS, "a labelled dataset")
+    spec = spec_of(reference.place, reference.settings)
+    return LabelledDataset(spec, base=base, offline=offline, progress=progress)
 
 
 def _in_folder(
