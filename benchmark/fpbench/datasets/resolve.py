@@ -98,7 +98,7 @@ def resolve(
 def _is_labelled(path: Path, reference: Reference) -> bool:
     """Whether a file, or settings of columns, say that labels stand in a column."""
     if path.is_dir():
-        return not set(reference.settings) <= set(SPLIT_SETTINGS) and not any(
+        return bool({"image", "label", "real"} & set(reference.settings)) and not any(
             (path / name).is_file() for name in (MANIFEST, RECIPE)
         )
     return path.suffix.lower() in TABLES
