@@ -40,7 +40,7 @@ class Marra18(NetworkMethod["AttributorNetwork"]):
             "}"
         ),
         licence="MIT",
-        version="1",
+        version="2",
         variants={"xception": Variant("Xception from ImageNet weights")},
         min_size=32,
         faithful=("Xception with a new last layer, on RGB images that are not resized.",),

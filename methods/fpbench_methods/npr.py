@@ -40,7 +40,7 @@ class NPR(NetworkMethod["AttributorNetwork"]):
             "}"
         ),
         licence="MIT",
-        version="1",
+        version="2",
         variants={"cells": Variant("residual of 2×2 cells")},
         min_size=8,
         faithful=(

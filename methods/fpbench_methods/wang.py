@@ -47,7 +47,7 @@ class Wang(NetworkMethod["AttributorNetwork"]):
             "}"
         ),
         licence="MIT",
-        version="1",
+        version="2",
         variants={
             "none": Variant("no augmentation: what tells sources apart is kept"),
             "paper": Variant("blur and JPEG in training, as in the paper", {"augment": "paper"}),

@@ -12,11 +12,13 @@ from typing import Any
 import numpy as np
 import pytest
 
+from fpbench.compute.training_log import TrainingLog
 from fpbench.distribution import BEFORE, NAME
 from fpbench.files import write_text
 from fpbench.images import Source
 from fpbench.leaderboard.archive.layout import record_path
 from fpbench.leaderboard.archive.methodcard import PublishedCard, card_text
+from fpbench.runs.curve import TrainingEntry
 from fpbench.runs.evidence import write_evidence
 from fpbench.runs.job import SCORING_VERSION, Job, Limits, Side
 from fpbench.runs.machine import EnvironmentEntry
@@ -93,6 +95,7 @@ def write_run(
     limits: dict[str, Any] | None = None,
     families: list[str] | None = None,
     sources: int = len(SOURCES),
+    trained: bool = True,
 ) -> Path:
     """Write the folder of one run and return its record's path."""
     folder.mkdir(parents=True, exist_ok=True)
@@ -137,6 +140,12 @@ def write_run(
         settings = scoring_settings(record)
         scores = compute_scores(families_of(record), evidence, labels, settings)
         record = record.with_scores(scores)
+    if not trained:
+        curve = TrainingLog(
+            (2.0,), (1.5,), 0, False, 1, 1.0, "fp32", held_out=(1.5,), rates=(0.1,), guess=1.4
+        )
+        idle = {"training": [TrainingEntry.of(curve)], "did_not_train": True}
+        record = record.model_copy(update=idle)
     path = folder / "record.json"
     write_text(path, record.json_text())
     return path

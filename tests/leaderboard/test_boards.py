@@ -85,6 +85,20 @@ def test_one_run_has_comparisons_and_no_rank(root: Path, add: Any) -> None:
     assert "| single:wavelet |" in (root / "README.md").read_text("utf-8")
 
 
+def test_a_run_that_did_not_train_is_shown_and_never_ranked(root: Path, add: Any) -> None:
+    for seed in range(3):
+        add(method="several", seed=seed, skill=0.75)
+        add(method="idle", seed=seed, skill=0.9, trained=seed != 1)
+    found = section(root)
+    rows = {row.job.method: row for row in found.rows}
+    assert rows["idle"].rank is None and rows["idle"].judged is None
+    assert rows["idle"].unranked == "did not train in 1 of 3 runs"
+    assert rows["several"].rank == (1, 1)
+    assert found.paired == (1,)
+    build(root)
+    assert board_line(root, "idle:wavelet")[0] == "– (did not train in 1 of 3 runs)"
+
+
 def test_parameters_of_ones_own_are_not_what_a_card_calls_deterministic(
     root: Path, add: Any
 ) -> None:

@@ -20,7 +20,7 @@ from fpbench.method import FitContext, MethodDeclined
 from fpbench.metrics.null_control import chance_interval
 from fpbench_methods.dsf import DSF
 from fpbench_methods.dsf.bags import bag_batches, singles, some_bags
-from fpbench_methods.dsf.contrastive import nca_loss
+from fpbench_methods.dsf.contrastive import blind_loss, nca_loss
 from fpbench_methods.dsf.encoder import SetEncoder, high_pass
 from fpbench_methods.nn.attributor import count_parameters
 
@@ -340,3 +340,10 @@ def test_finds_what_gm_synthetic_plants(variant: str) -> None:
     proba = method.predict_proba(data.test.unlabelled())[:, 1:]
     generated = data.test.labels > 0
     assert (proba.argmax(axis=1) + 1 == data.test.labels)[generated].mean() > 0.95
+
+
+def test_equal_vectors_have_the_loss_of_guessing() -> None:
+    labels = torch.arange(5).repeat_interleave(16)
+    blind = nca_loss(torch.ones(80, 3), labels).item()
+    assert blind_loss(16, 5) == pytest.approx(blind, rel=1e-6)
+    assert blind_loss(16, 1) is None

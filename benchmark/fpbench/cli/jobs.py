@@ -200,6 +200,17 @@ def print_remarks(job: Job, record: Record) -> None:
         click.echo(line)
 
 
+def print_training(record: Record) -> None:
+    """Print a warning where a training has not learned."""
+    for entry in record.training:
+        if entry.did_not_train:
+            click.echo(
+                f"Did not train: in {entry.what!r} the validation loss never fell below that of "
+                f"guessing ({entry.least:.3f} against {entry.guess:.3f}), so these scores are no "
+                "result of the method and are never ranked."
+            )
+
+
 def print_cost(record: Record) -> None:
     """Print what a job cost."""
     cost = record.cost

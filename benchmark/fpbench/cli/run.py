@@ -118,12 +118,13 @@ def run(
 
 def _show(job: Job, record: Record, folder: Path) -> None:
     """Print one job's scores, and where its files lie."""
-    from fpbench.cli.jobs import print_cost, print_remarks, score_table
+    from fpbench.cli.jobs import print_cost, print_remarks, print_training, score_table
 
     table = score_table(job, record)
     if record.test.shortcut is not None:
         table.add_row("shortcut probe of the audit", number(record.test.shortcut), "", "", "")
     console().print(table)
+    print_training(record)
     print_remarks(job, record)
     print_cost(record)
     drawn = sorted((folder / "figures").glob("*.png")) if folder.is_dir() else []
@@ -157,6 +158,8 @@ def _compare(records: list[tuple[Job, Record]]) -> None:
         seconds = "" if record.cost is None else f"{record.cost.total_seconds:.0f}"
         key = next(iter(record.scores))
         value = "null" if head.value is None else number(head.value)
+        if record.did_not_train:
+            key += " (did not train)"
         table.add_row(
             Text(visible(job.title)), key, value, between(head), number(head.chance), seconds
         )

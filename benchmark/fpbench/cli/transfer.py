@@ -134,10 +134,11 @@ def _compare(records: Sequence[Record]) -> None:
 
 def _show(job: Job, record: Record, folder: Path) -> None:
     """Print one job's scores, what bounds them, and where its files lie."""
-    from fpbench.cli.jobs import score_table
+    from fpbench.cli.jobs import print_training, score_table
     from fpbench.runs.protocols.transfer import TransferFacts
 
     console().print(score_table(job, record))
+    print_training(record)
     facts = TransferFacts.model_validate(record.setup.facts)
     click.echo(
         f"shared models: {', '.join(facts.shared_architectures) or 'none'}; "

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -12,7 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from fpbench.compute.inference import ArrayOnDevice, predict, unit_range
-from fpbench.compute.training import TrainingLog, train
+from fpbench.compute.training import TrainingLog, Validation, train
 from fpbench.compute.training_plan import TrainingPlan
 from fpbench.method import Progress
 
@@ -32,6 +33,7 @@ def train_classifier(
     penalty: Callable[[], Tensor] | None = None,
     objective: Callable[[Tensor, Tensor], Tensor] | None = None,
     watch: Literal["cross_entropy", "error"] = "cross_entropy",
+    crop: int | None = None,
     seed: int = 0,
     device: str = "cpu",
     what: str = "training",
@@ -56,6 +58,7 @@ def train_classifier(
             a second player. The validation stays that of `watch`.
         watch: What is compared between epochs: the validation's cross-entropy or its share of
             wrongly named rows.
+        crop: Side of the random crops that `augment` takes, for the record.
         seed: Everything random derives from it.
         device: A torch device string.
         what: What to call this training in progress reports and messages.
@@ -87,12 +90,20 @@ def train_classifier(
             value = F.cross_entropy(network(inputs_here).float(), labels_here)
         return value if penalty is None else value + penalty()
 
-    validate: Callable[[], float] | None = None
+    def forward(batch: Tensor) -> Tensor:
+        stored = inputs[batch]
+        logits: Tensor = network(prepare(stored if augment is None else augment(stored)))
+        return logits
+
+    validate: Callable[[], float | Validation] | None = None
+    guess: float | None = None
     if validation is not None:
         held_out = ArrayOnDevice(validation[0], device)
         truth = torch.from_numpy(np.array(validation[1], np.int64))
 
-        def validate() -> float:
+        guess = math.log(max(1, len(np.unique(labels))))
+
+        def validate() -> float | Validation:
             logits = torch.from_numpy(
                 predict(
                     network,
@@ -103,9 +114,10 @@ def train_classifier(
                     precision=plan.precision,
                 )
             )
+            loss = float(F.cross_entropy(logits, truth))
             if watch == "error":
-                return float((logits.argmax(1) != truth).float().mean())
-            return float(F.cross_entropy(logits, truth))
+                return Validation(float((logits.argmax(1) != truth).float().mean()), loss)
+            return loss
 
     return train(
         network,
@@ -113,6 +125,9 @@ def train_classifier(
         loss,
         examples=len(array),
         validate=validate,
+        forward=forward,
+        guess=guess,
+        crop=crop,
         seed=seed,
         device=device,
         what=what,

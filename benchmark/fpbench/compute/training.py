@@ -18,7 +18,9 @@ from fpbench.compute.device import (
     derive_seed,
     torch_generator,
 )
+from fpbench.compute.normalisation import renew_statistics
 from fpbench.compute.optimisers import SGD, Adam, Optimiser
+from fpbench.compute.training_log import TrainingLog, note_training
 from fpbench.compute.training_plan import TrainingPlan
 from fpbench.compute.training_state import TrainingState
 from fpbench.method import Progress
@@ -30,6 +32,7 @@ __all__ = [
     "TrainingDiverged",
     "TrainingLog",
     "TrainingPlan",
+    "Validation",
     "shuffled_batches",
     "train",
 ]
@@ -48,26 +51,16 @@ class TrainingDiverged(Exception):
 
 
 @dataclass(frozen=True)
-class TrainingLog:
-    """What a training did.
+class Validation:
+    """What a validation found, where stopping watches something else than the loss.
 
     Attributes:
-        losses: Mean training loss of each epoch.
-        validations: Value of ``validate`` after each epoch; empty without one.
-        best_epoch: Epoch (from 0) whose weights the network has now.
-        stopped_early: Whether patience ran out before the epochs did.
-        steps: Optimiser steps taken.
-        seconds: Wall-clock seconds, those before a resumption included.
-        precision: ``fp32`` or ``bf16``.
+        watched: What is compared between epochs; lower is better.
+        loss: The loss.
     """
 
-    losses: tuple[float, ...]
-    validations: tuple[float, ...]
-    best_epoch: int
-    stopped_early: bool
-    steps: int
-    seconds: float
-    precision: str
+    watched: float
+    loss: float
 
 
 def shuffled_batches(examples: int, batch: int) -> Sampler:
@@ -94,7 +87,10 @@ def train(
     *,
     examples: int | None = None,
     sampler: Sampler | None = None,
-    validate: Callable[[], float] | None = None,
+    validate: Callable[[], float | Validation] | None = None,
+    forward: Callable[[Tensor], object] | None = None,
+    guess: float | None = None,
+    crop: int | None = None,
     groups: Sequence[dict[str, Any]] | None = None,
     seed: int = 0,
     device: str = "cpu",
@@ -104,11 +100,11 @@ def train(
 ) -> TrainingLog:
     """Train a network in place, and leave it in evaluation mode with its best weights.
 
-    The loop owns order, precision, schedule, stopping and resuming; what a batch means is up to
-    `loss`, which is given the indices of one batch. On a CPU the result depends on the seed (and
-    the number of threads) alone, also when training was interrupted and resumed. Randomness
-    inside `loss` must come from torch's global generator, which is seeded anew for each epoch
-    and restored afterwards.
+    The loop owns order, precision, schedule, stopping, resuming and the statistics of batch
+    normalisation; what a batch means is up to `loss`, which is given the indices of one batch. On
+    a CPU the result depends on the seed (and the number of threads) alone, also when training was
+    interrupted and resumed. Randomness inside `loss` must come from torch's global generator,
+    which is seeded anew for each epoch and restored afterwards.
 
     Args:
         network: The module to train; it is moved to `device`, convolutions to channels-last.
@@ -118,6 +114,11 @@ def train(
         sampler: Instead of `examples`, what yields the batches of an epoch, e.g. of bags.
         validate: What early stopping watches, lower is better; called after each epoch in
             evaluation mode without gradients. Without it the last weights are kept.
+        forward: Shows the network a batch of indices, for the statistics of its normalisation;
+            None calls `loss` for that.
+        guess: Loss of a blind answer in the validation, e.g. ln K; a training that never gets
+            below it is noted as one that did not train.
+        crop: Side of the random crops that `loss` takes of images, for the record.
         groups: Parameter groups for the optimiser, with rates of their own, or None for all
             parameters of `network`. Parameters must belong to `network`.
         seed: Everything random derives from it.
@@ -160,15 +161,22 @@ def train(
                 raise ValueError(f"the sampler of {what} yielded no batch in epoch {epoch}")
             network.train()
             mean = _epoch(network, optimiser, plan, loss, batches, state, device, what, progress)
-            value = None
+            value: Validation | None = None
+            last = epoch + 1 == plan.epochs
             with state.averaged():
+                if plan.statistics is not None and (validate is not None or last):
+                    torch.manual_seed(derive_seed(seed, "statistics", epoch))
+                    state.renewed = renew_statistics(
+                        network, _seen(forward or loss, plan, device), batches, plan.statistics
+                    )
                 if validate is not None:
                     network.eval()
                     with torch.no_grad():
-                        value = float(validate())
-                    if not math.isfinite(value):
-                        raise TrainingDiverged(_advice(what, epoch, "validation", value, plan))
-                state.close_epoch(mean, value, len(batches), time.perf_counter() - began)
+                        value = _validation(validate())
+                    if not math.isfinite(value.watched):
+                        advice = _advice(what, epoch, "validation", value.watched, plan)
+                        raise TrainingDiverged(advice)
+                state.close_epoch(mean, value, batches, time.perf_counter() - began)
             if checkpoint is not None:
                 state.write(checkpoint)
     state.restore_best()
@@ -176,7 +184,7 @@ def train(
     if progress is not None:
         whole = max(1, plan.epochs * state.steps // max(1, state.epoch))
         progress(what, whole, whole)
-    return TrainingLog(
+    log = TrainingLog(
         losses=tuple(state.losses),
         validations=tuple(state.validations),
         best_epoch=state.best_epoch,
@@ -184,7 +192,32 @@ def train(
         steps=state.steps,
         seconds=state.seconds,
         precision=chosen_precision(plan.precision, device),
+        what=what,
+        held_out=tuple(state.held_out),
+        rates=tuple(state.rates),
+        guess=guess,
+        shown=state.shown,
+        statistics=state.renewed or None,
+        crop=crop,
     )
+    note_training(log)
+    return log
+
+
+def _validation(found: float | Validation) -> Validation:
+    return found if isinstance(found, Validation) else Validation(float(found), float(found))
+
+
+def _seen(
+    forward: Callable[[Tensor], object], plan: TrainingPlan, device: str
+) -> Callable[[Tensor], object]:
+    """A forward pass at the precision of training."""
+
+    def see(batch: Tensor) -> object:
+        with autocast(plan.precision, device):
+            return forward(batch)
+
+    return see
 
 
 def _epoch(

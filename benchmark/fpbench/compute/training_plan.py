@@ -34,6 +34,8 @@ class TrainingPlan:
             faster early on as in TensorFlow's rule; validation and the result use it. Buffers,
             e.g. the statistics of normalisation, are not averaged.
         precision: ``fp32``, ``bf16`` or ``auto``, see `device.chosen_precision`.
+        statistics: Training examples on which the statistics of batch normalisation are computed
+            anew before each validation and at the end, or None to keep the running ones.
 
     Raises:
         ValueError: If a value is out of range.
@@ -55,6 +57,7 @@ class TrainingPlan:
     clip: float | None = None
     average: float | None = None
     precision: Precision = "auto"
+    statistics: int | None = 1024
 
     def __post_init__(self) -> None:
         choices = {
@@ -72,5 +75,7 @@ class TrainingPlan:
                 raise ValueError(f"{name} must be positive, not {getattr(self, name)}")
         if self.patience is not None and self.patience < 1:
             raise ValueError(f"patience must be positive or None, not {self.patience}")
+        if self.statistics is not None and self.statistics < 1:
+            raise ValueError(f"statistics must be positive or None, not {self.statistics}")
         if self.average is not None and not 0 < self.average < 1:
             raise ValueError(f"average must lie between 0 and 1 or be None, not {self.average}")

@@ -5,9 +5,10 @@ from __future__ import annotations
 import dataclasses
 import json
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Protocol
 
 import torch
 from torch import Tensor, nn
@@ -16,6 +17,18 @@ from fpbench.compute.optimisers import Optimiser
 from fpbench.compute.training_plan import TrainingPlan
 from fpbench.errors import BadInput
 from fpbench.files import write_bytes
+
+
+class Validated(Protocol):
+    """What a validation found: what is compared between epochs, and the loss."""
+
+    @property
+    def watched(self) -> float:
+        """Lower is better."""
+
+    @property
+    def loss(self) -> float:
+        """The validation loss."""
 
 
 class TrainingState:
@@ -39,6 +52,10 @@ class TrainingState:
             self._average = {k: p.detach().clone() for k, p in network.named_parameters()}
         self.losses: list[float] = []
         self.validations: list[float] = []
+        self.held_out: list[float] = []
+        self.rates: list[float] = []
+        self.shown = 0
+        self.renewed = 0
         self.best_epoch = -1
         self.steps = 0
         self.seconds = 0.0
@@ -74,6 +91,8 @@ class TrainingState:
             factor = max(plan.gamma**self.epoch, plan.min_lr / plan.lr)
         for group, rate in zip(self._optimiser.param_groups, self._rates, strict=True):
             group["lr"] = rate * factor
+        if step == 0:
+            self.rates.append(self._rates[0] * factor)
 
     def follow(self, step: int) -> None:
         """Move the averaged weights towards those after a step of the current epoch."""
@@ -101,15 +120,21 @@ class TrainingState:
                 self._average[name], parameter.data = parameter.data, self._average[name]
 
     def close_epoch(
-        self, loss: float, validation: float | None, steps: int, seconds: float
+        self,
+        loss: float,
+        validation: Validated | None,
+        batches: Sequence[Tensor],
+        seconds: float,
     ) -> None:
         """Enter an epoch's outcome and keep its weights if they are the best."""
-        better = validation is None or validation < min(self.validations, default=math.inf)
+        better = validation is None or validation.watched < min(self.validations, default=math.inf)
         self.losses.append(loss)
-        self.steps += steps
+        self.steps += len(batches)
+        self.shown += sum(batch.numel() for batch in batches)
         self.seconds += seconds
         if validation is not None:
-            self.validations.append(validation)
+            self.validations.append(validation.watched)
+            self.held_out.append(validation.loss)
         if better:
             self.best_epoch = self.epoch - 1
             if validation is not None:
@@ -146,6 +171,10 @@ class TrainingState:
             "identity": self._identity,
             "losses": self.losses,
             "validations": self.validations,
+            "held_out": self.held_out,
+            "rates": self.rates,
+            "shown": self.shown,
+            "renewed": self.renewed,
             "best_epoch": self.best_epoch,
             "steps": self.steps,
             "seconds": self.seconds,
@@ -188,9 +217,9 @@ class TrainingState:
             index, _, name = key.partition("/")
             slots.setdefault(int(index), {})[name] = value
         self._optimiser.load_state_dict(slots)
-        for name in ("losses", "validations"):
+        for name in ("losses", "validations", "held_out", "rates"):
             setattr(self, name, list(numbers[name]))
-        for name in ("best_epoch", "steps", "seconds", "factor", "since_drop"):
+        for name in ("best_epoch", "steps", "shown", "renewed", "seconds", "factor", "since_drop"):
             setattr(self, name, numbers[name])
 
 

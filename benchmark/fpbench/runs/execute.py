@@ -14,6 +14,7 @@ from fpbench import registry
 from fpbench.compute.device import device_name, peak_memory_bytes, pick_device, seed_everything
 from fpbench.compute.isolation import isolated
 from fpbench.compute.threads import limited_threads
+from fpbench.compute.training_log import trainings_noted
 from fpbench.compute.weights import weights_noted
 from fpbench.datasets.dataset import GMDataset
 from fpbench.datasets.resolve import resolve
@@ -21,6 +22,7 @@ from fpbench.errors import BadInput
 from fpbench.files import CannotWrite, told
 from fpbench.hub import offline
 from fpbench.method import FitContext, Method, MethodDeclined, Progress
+from fpbench.runs.curve import TrainingEntry
 from fpbench.runs.environment import describe_environment
 from fpbench.runs.evidence import write_evidence
 from fpbench.runs.job import Job, Side
@@ -163,7 +165,9 @@ class _Attempt:
         seed_everything(job.seed)
         method = build_method(self.cls, job.variant, job.params)
         context = limited(self.context, self.options.time_limit)
-        fitted = fit(method, prepared.splits, context, shuffle_labels=job.control != "none")
+        with trainings_noted() as logs:
+            fitted = fit(method, prepared.splits, context, shuffle_labels=job.control != "none")
+        training = [TrainingEntry.of(log) for log in logs]
         outcome = self.protocol.judge(fitted, prepared, context, job)
         report = self.context.progress
         report("score", 0, 2)
@@ -183,6 +187,8 @@ class _Attempt:
         return self._record("done", None, outcome).model_copy(
             update={
                 "scores": {key: ScoreEntry.of(score) for key, score in scores.items()},
+                "training": training,
+                "did_not_train": any(entry.did_not_train for entry in training),
                 "artifacts": artifacts,
                 "notes": notes,
             }

@@ -13,6 +13,7 @@ from fpbench.documents import Document, parse_json, read_limited, told
 from fpbench.errors import BadInput
 from fpbench.images import Source
 from fpbench.metrics.score import Score
+from fpbench.runs.curve import TrainingEntry
 from fpbench.runs.job import Job
 from fpbench.runs.machine import EnvironmentEntry
 from fpbench.runs.migrations import SCHEMA_VERSION, migrated
@@ -224,6 +225,16 @@ class Record(Document):
     test: SideEntry = Field(description="The side tested on.")
     setup: SetupEntry
     scores: dict[str, ScoreEntry] = Field(default_factory=dict)
+    training: list[TrainingEntry] = Field(
+        default_factory=list,
+        description="Trainings within the fit; empty where nothing is trained step by step, and in "
+        "records of before they were noted.",
+    )
+    did_not_train: bool = Field(
+        default=False,
+        description="Whether a training's validation loss never was below that of guessing: the "
+        "scores are then no result of the method.",
+    )
     cost: CostEntry | None = None
     environment: EnvironmentEntry
     artifacts: dict[str, ArtifactEntry] = Field(default_factory=dict)
@@ -283,6 +294,8 @@ def _contradiction(record: Record) -> str | None:
     wrong = _impossible_times(record)
     if wrong is not None:
         return wrong
+    if record.did_not_train != any(entry.did_not_train for entry in record.training):
+        return f"did_not_train: {record.did_not_train} does not follow from the curves of training"
     if record.created.tzinfo is None:
         return f"created: {record.created.isoformat()} has no time zone"
     if not _FIRST <= record.created <= datetime.now(UTC) + timedelta(days=2):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, ClassVar, Literal
 
 import numpy as np
@@ -58,7 +59,7 @@ class DNADet(NetworkMethod["SimpleCNN"]):
             "}"
         ),
         licence="MIT",
-        version="1",
+        version="2",
         variants={
             "native": Variant("images at their own size"),
             "paper": Variant("images resized to 512×512 first", {"resize": True}),
@@ -253,6 +254,7 @@ class DNADet(NetworkMethod["SimpleCNN"]):
             loss,
             examples=len(train),
             validate=validate,
+            guess=math.log(len(np.unique(train.labels))),
             groups=[
                 {"params": [*network.parameters(), *training.projection.parameters()]},
                 {"params": [training.log_variances], "lr": 0.01},

@@ -21,7 +21,7 @@ DSF_CARD = MethodCard(
         "}"
     ),
     licence="MIT",
-    version="1",
+    version="2",
     variants={
         "plus": Variant("DSF+: bags of images, mean pooling"),
         "minus": Variant(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import Tensor
 from torch.nn import functional
@@ -40,3 +42,16 @@ def nca_loss(
     nearest = torch.logsumexp(scores.masked_fill(~positive[anchors], -torch.inf), dim=1)
     anyone = torch.logsumexp(scores.masked_fill(~others[anchors], -torch.inf), dim=1)
     return (anyone - nearest).mean()
+
+
+def blind_loss(bags: int, sources: int) -> float | None:
+    """`nca_loss` of equal vectors, which tell no source: the log of how few others are its own.
+
+    Args:
+        bags: Bags of each source, at least two.
+        sources: Number of sources.
+
+    Returns:
+        ``log((bags · sources − 1) / (bags − 1))``; None for a single source.
+    """
+    return None if sources < 2 else math.log((bags * sources - 1) / (bags - 1))

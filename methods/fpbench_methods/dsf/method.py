@@ -159,7 +159,7 @@ class DSF(NetworkMethod["SetEncoder"]):
         from fpbench.compute import training
         from fpbench.compute.inference import ArrayOnDevice
         from fpbench_methods.dsf.bags import bag_batches
-        from fpbench_methods.dsf.contrastive import nca_loss
+        from fpbench_methods.dsf.contrastive import blind_loss, nca_loss
         from fpbench_methods.nn.augmentation import random_crop
 
         encoder = self.fitted(self._network)
@@ -191,6 +191,7 @@ class DSF(NetworkMethod["SetEncoder"]):
                 seed=context.seed,
             ),
             validate=self._held_out_loss(validation, context.seed),
+            guess=blind_loss(_HELD_OUT_BAGS, len(np.unique(validation.labels))),
             seed=context.seed,
             device=self._device,
             what="train the set encoder",

@@ -9,7 +9,7 @@ import numpy as np
 from fpbench.errors import BadInput
 from fpbench.images import ImageSet
 from fpbench.method import Budget, File, FitContext, MethodCard, Range, require_reference
-from fpbench_methods.bases.artifacts import ArtifactMethod, Attributor
+from fpbench_methods.bases.artifacts import ArtifactMethod, Attributor, renewed
 from fpbench_methods.bases.saved import Arrays, Facts, prefixed, under
 from fpbench_methods.manifpt.card import MANIFPT_CARD
 from fpbench_methods.manifpt.manifold import Manifold
@@ -138,7 +138,7 @@ class ManiFPT(ArtifactMethod):
         if self.space in VECTOR_SPACES:
             return TrainingPlan(
                 epochs=_VECTOR_EPOCHS[budget], batch=36, optimiser="adamw", lr=1e-3,
-                weight_decay=1e-2,
+                weight_decay=1e-2, statistics=renewed(images),
             )  # fmt: skip
         return super().plan(budget, images)
 

@@ -107,7 +107,8 @@ def train_denoiser(
 
     train(
         network,
-        TrainingPlan(epochs=epochs, batch=_BATCH, lr=1e-3, schedule="cosine"),
+        # The rate ends at zero, where running statistics have caught up with the weights.
+        TrainingPlan(epochs=epochs, batch=_BATCH, lr=1e-3, schedule="cosine", statistics=None),
         loss,
         examples=len(reference),
         seed=derive_seed(context.seed, "prnu", "denoiser"),

@@ -21,6 +21,9 @@ from fpbench.scores.catalogue import bounds
 
 HEADLINE = ACCURACY.key
 
+DID_NOT_TRAIN = "did not train"
+"""Why a row has no rank one of whose runs never got below the loss of guessing."""
+
 ONE_RUN = "one run"
 """Why a row has no rank of its own whose method may give another result with another seed."""
 
@@ -225,6 +228,12 @@ def make_row(
     folds = usable[0].record.job.folds
     by_fold = grouped(usable, lambda entry: entry.record.job.fold)
     together, unranked = _judged_together(by_fold, judged, folds, deterministic)
+    idle = sum(entry.record.did_not_train for entry in usable)
+    if idle:
+        together = None
+        unranked = DID_NOT_TRAIN
+        if idle < len(usable):
+            unranked += f" in {idle} of {len(usable)} runs"
     newest = max(usable, key=_age).record
     return Row(
         job=newest.job,
