@@ -83,9 +83,6 @@ def test_low_frequencies_are_51_of_128_bins_and_scale_with_the_image() -> None:
     window = low_frequencies(128, 128)
     assert window.sum() == 51 * 51 and window[64 - 25 : 64 + 26, 64 - 25 : 64 + 26].all()
     assert low_frequencies(64, 64).sum() == 25 * 25
-    fixed = low_frequencies(64, 64, fixed=True)
-    assert fixed.sum() == 51 * 51 and fixed.double().mean() == pytest.approx(0.635, abs=1e-3)
-    assert low_frequencies(32, 32, fixed=True).all()
     assert low_frequencies(128, 64).sum() == 51 * 25
 
 
@@ -137,16 +134,34 @@ def test_constraints_are_weighted_as_released() -> None:
 def test_the_peak_of_each_image_or_of_the_batch(batch_max: bool, reached: int) -> None:
     waves = torch.cat([wave(12, 0, 32, a) for a in (0.2, 0.7, 0.4)]).requires_grad_(True)
     term = constraints(waves, batch_max=batch_max).repetitive
-    peaks = np.array([0.2, 0.7, 0.4]) * 32**2 / 2
+    peaks = np.array([0.2, 0.7, 0.4]) * 128**2 / 2  # as if the waves filled 128×128
     assert term.item() == pytest.approx(-peaks.max() if batch_max else -peaks.mean(), rel=1e-5)
     (gradient,) = torch.autograd.grad(term, waves)
     assert (gradient.flatten(1).abs().amax(1) > 0).sum() == reached
 
 
-def test_the_fixed_window_leaves_no_peak_on_small_images() -> None:
+@pytest.mark.parametrize("side", [16, 32, 64])
+@pytest.mark.parametrize("fixed", [False, True])
+def test_an_image_and_its_tiling_have_the_same_constraints(side: int, fixed: bool) -> None:
+    torch.manual_seed(side)
+    image = torch.randn(2, 3, side, side)
+    tiled = image.repeat(1, 1, 128 // side, 128 // side)
+    assert tiled.shape[2:] == (128, 128)
+    np.testing.assert_allclose(
+        values(constraints(image, fixed_window=fixed)),
+        values(constraints(tiled, fixed_window=fixed)),
+        rtol=1e-4,
+    )
+    wide = tiled.repeat(1, 1, 1, 2)
+    np.testing.assert_allclose(values(constraints(wide))[:3], values(constraints(image))[:3], 1e-4)
+
+
+def test_the_fixed_window_is_no_larger_a_share_than_at_128_and_stays_at_51_above() -> None:
     small = wave(12, 0, 32)
-    assert constraints(small, fixed_window=True).repetitive.item() == 0
-    assert constraints(small).repetitive.item() < -100
+    both = [values(constraints(small, fixed_window=fixed)) for fixed in (True, False)]
+    assert both[0] == both[1] and both[0][1] < -1000
+    assert low_frequencies(256, 256, fixed=True).sum() == 51**2
+    assert low_frequencies(32, 32, fixed=True).sum() == 13**2
     oblong = torch.randn(2, 3, 33, 20)
     assert all(math.isfinite(v) for v in values(constraints(oblong)))
 

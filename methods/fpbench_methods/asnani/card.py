@@ -25,11 +25,12 @@ ASNANI_CARD = MethodCard(
         "}"
     ),
     licence="MIT",
-    version="1",
+    version="2",
     variants={
         "attribution": Variant("estimated fingerprint's spectrum, read by a small network"),
         "code": Variant(
-            "the same with the released code's sigmoid, batch maximum and fixed window",
+            "the same with the released code's sigmoid, batch maximum and, above 128 pixels, "
+            "fixed window",
             {"sigmoid": True, "batch_max": True, "fixed_window": True},
         ),
         "parsing": Variant(
@@ -55,6 +56,9 @@ ASNANI_CARD = MethodCard(
         "image (25 of 128 a side) and no sigmoid precedes the cross-entropy; the variant code has "
         "the released code's way of all three.",
         "Images keep their size; the paper resizes to 128×128 (parsing: 64×64).",
+        "The constraints are scaled to what they are at 128×128, so that an image and its tiling "
+        "have the same; unscaled they would be 16 times weaker at 32×32. The variant code's window "
+        "of 51×51 keeps its share of smaller images, whose whole spectrum it would cover.",
         "Budgets smoke and small have fewer and narrower layers and a few epochs, at rate 1e-3; "
         "parsing in small has the paper's rate and epochs.",
         "Parsing predicts the design choices that sources.yaml states, as classes; the paper's "

@@ -30,7 +30,8 @@ class EstimatingMethod(NetworkMethod[Network]):
 
     Args:
         batch_max: Seek the spectral peak in the whole batch (released code), not in each image.
-        fixed_window: A low-frequency window of 51×51 at any image size (released code).
+        fixed_window: A low-frequency window of 51×51 for images above 128 pixels, too (released
+            code).
         depth: Convolutions of the estimation network; None for the budget's, 17 in the paper.
         width: Its channels; None for the budget's, 64 in the paper.
         epochs: Passes over the training images, or None for the budget's.

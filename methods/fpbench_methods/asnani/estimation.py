@@ -60,12 +60,27 @@ def window_half(side: int, *, fixed: bool = False) -> int:
 
     Args:
         side: Height or width of the spectrum.
-        fixed: 25 whatever the size, as the released code has it.
+        fixed: 25 for larger images, too, as the released code has it. Smaller ones keep their
+            share: the code resizes to 128, and 51 bins of 32 would be the whole spectrum.
 
-    >>> window_half(128), window_half(64), window_half(32), window_half(64, fixed=True)
-    (25, 12, 6, 25)
+    >>> window_half(128), window_half(64), window_half(32), window_half(32, fixed=True)
+    (25, 12, 6, 6)
+    >>> window_half(256), window_half(256, fixed=True)
+    (50, 25)
     """
-    return _WINDOW if fixed else round(_WINDOW * side / _WINDOW_SIZE)
+    scaled = round(_WINDOW * side / _WINDOW_SIZE)
+    return min(_WINDOW, scaled) if fixed else scaled
+
+
+def window_bins(height: int, width: int, *, fixed: bool = False) -> float:
+    """Bins of the window if it were 51/128 of each side exactly, without rounding to whole ones.
+
+    A mean over as many is the same for an image and for its tiling to a larger one.
+    """
+    most = 2 * _WINDOW + 1
+    sides = (most * side / _WINDOW_SIZE for side in (height, width))
+    rows, columns = (min(most, side) if fixed else side for side in sides)
+    return float(rows * columns)
 
 
 def low_frequencies(height: int, width: int, *, fixed: bool = False) -> Tensor:
@@ -102,11 +117,14 @@ PARSING_WEIGHTS = ConstraintWeights(0.05, 0.001, 0.1, 1.0)
 class Constraints:
     """The four terms before weighting, each a scalar.
 
+    A = 128² / (H · W) makes them the same at any size: the unnormalised spectrum of a pattern that
+    fills the image grows with the image, and its mean square with the number of pixels.
+
     Attributes:
-        low_frequency: ``MSE(S[window], 0)``.
-        repetitive: ``-max(S outside the window)``.
+        low_frequency: ``A · MSE(S[window], 0)``.
+        repetitive: ``-A · max(S outside the window)``.
         magnitude: ``MSE(g, 0)``.
-        symmetry: ``MSE(S, Sᵀ)``.
+        symmetry: ``A · MSE(S, Sᵀ)``.
     """
 
     low_frequency: Tensor
@@ -129,30 +147,30 @@ def constraints(
 ) -> Constraints:
     """The four constraints on fingerprints (B, 3, H, W), before weighting.
 
-    Spectra of images that are not square are transposed within their central square.
+    At 128×128 they are those of the released code; at other sizes they are scaled so that an image
+    and its tiling to that size have the same. Spectra of images that are not square are transposed
+    within their central square.
 
     Args:
         fingerprints: Outputs of the estimation network.
         batch_max: Take one maximum over the whole batch, so that one image of it receives the
             gradient, as the released code does; else one per image, averaged.
-        fixed_window: A window of 51×51 at any size, as the released code has it. Where it covers
-            the whole spectrum there is no peak outside it, and that term is zero.
+        fixed_window: A window of 51×51 at any larger size, as the released code has it.
     """
     grey = luminance(fingerprints)
     s = spectrum(grey)
     height, width = s.shape[1:]
     low = low_frequencies(height, width, fixed=fixed_window).to(s.device)
-    if bool(low.all()):
-        repetitive = s.new_zeros(())
-    else:
-        outside = s[:, ~low]
-        repetitive = -(outside.max() if batch_max else outside.amax(dim=1).mean())
+    outside = s[:, ~low]
+    peak = outside.max() if batch_max else outside.amax(dim=1).mean()
+    area = _WINDOW_SIZE**2 / (height * width)
+    bins = window_bins(height, width, fixed=fixed_window)
     side = min(height, width)
     top, left = height // 2 - side // 2, width // 2 - side // 2
     square = s[:, top : top + side, left : left + side]
     return Constraints(
-        low_frequency=s[:, low].square().mean(),
-        repetitive=repetitive,
+        low_frequency=area * s[:, low].square().sum() / (len(s) * bins),
+        repetitive=-area * peak,
         magnitude=grey.float().square().mean(),
-        symmetry=(square - square.mT).square().mean(),
+        symmetry=area * (square - square.mT).square().mean(),
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
@@ -112,6 +113,7 @@ def train_parser(
         loss,
         examples=len(kept),
         validate=validate if len(held) else None,
+        guess=sum(math.log(len(weight)) for weight in weights),
         seed=context.seed,
         device=context.device,
         what="train asnani:parsing",
