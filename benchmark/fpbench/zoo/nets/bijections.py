@@ -193,6 +193,33 @@ class AffineCoupling(Bijection):
         return torch.cat([kept, moved * (-bounded(raw)).exp() - shift], 1)
 
 
+class AdditiveCoupling(Bijection):
+    """One half of the channels shifts the other, which keeps its volume (NICE, section 3.2).
+
+    Args:
+        channels: Even number of channels.
+        width: Channels of the coupling net.
+        nonlinearity: Kind of activation inside it.
+    """
+
+    def __init__(self, channels: int, width: int, *, nonlinearity: str) -> None:
+        super().__init__()
+        self.kept = channels // 2
+        self.net = CouplingNet(
+            self.kept, channels - self.kept, width, nonlinearity=nonlinearity, residual=0
+        )
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Shift the second half by what the first says."""
+        kept, moved = x[:, : self.kept], x[:, self.kept :]
+        return torch.cat([kept, moved + self.net(kept)], 1), x.new_zeros(len(x))
+
+    def inverse(self, y: Tensor) -> Tensor:
+        """Undo it."""
+        kept, moved = y[:, : self.kept], y[:, self.kept :]
+        return torch.cat([kept, moved - self.net(kept)], 1)
+
+
 class CheckerboardCoupling(Bijection):
     """The pixels of one colour of a checkerboard scale and shift the others (Real NVP, fig. 3).
 

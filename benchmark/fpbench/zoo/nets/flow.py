@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from fpbench.zoo.nets.bijections import (
     ActNorm,
+    AdditiveCoupling,
     AffineCoupling,
     Bijection,
     CheckerboardCoupling,
@@ -167,3 +168,20 @@ def checkerboard_flow(
                 FlipChannels(),
             ]
     return {"flow": MultiscaleFlow(size, stack, head)}
+
+
+def additive_flow(
+    size: int, design: Mapping[str, str], *, levels: int = 2, depth: int = 6, width: int = 48
+) -> dict[str, nn.Module]:
+    """NICE's couplings: per level `depth` steps of actnorm and a shift of half the channels."""
+    stack: list[list[Bijection]] = []
+    for level in _levels(size, levels):
+        channels = 12 * 2**level
+        stack.append([])
+        for _ in range(depth):
+            stack[-1] += [
+                ActNorm(channels),
+                AdditiveCoupling(channels, width, nonlinearity=design["nonlinearity"]),
+                FlipChannels(),
+            ]
+    return {"flow": MultiscaleFlow(size, stack)}

@@ -46,4 +46,25 @@ ROWS = (
         objective_options={"temperature": 0.9},
         training=Training(batch=32, rate=1e-3, clip=50.0),
     ),
+    ZooModel(
+        name="nice-small",
+        family="Flow",
+        architecture="NICE",
+        summary="Couplings that only shift, on two scales of channels instead of on flattened "
+        "pixels, with activation normalisation for the paper's one diagonal scaling. Sampled at "
+        "temperature 0.9.",
+        citation="Dinh et al. 2014, arXiv:1410.8516",
+        design=design(
+            up="depth to space",
+            down="space to depth",
+            norm="act",
+            nonlinearity="leaky-relu",
+            loss="likelihood",
+        ),
+        network="fpbench.zoo.nets.flow:additive_flow",
+        objective=_LOSS,
+        network_options={"levels": 2, "depth": 6, "width": 64},
+        objective_options={"temperature": 0.9},
+        training=Training(batch=32, rate=1e-3, clip=50.0),
+    ),
 )

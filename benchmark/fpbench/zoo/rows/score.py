@@ -82,6 +82,32 @@ ROWS = (
         training=Training(batch=32, rate=1e-3, ema=0.995, clip=1.0, channels_last=False),
     ),
     ZooModel(
+        name="iddpm-small",
+        family="Score",
+        architecture="Improved DDPM",
+        summary="Cosine schedule and error of the noise, without the paper's learnt variances; "
+        "U-Net without attention, its output read as a velocity; 25 ancestral steps.",
+        citation="Nichol & Dhariwal 2021, arXiv:2102.09672",
+        design=design(
+            up="transposed convolution",
+            down="strided convolution",
+            norm="group",
+            nonlinearity="gelu",
+            skip="concatenation",
+            loss="noise prediction, cosine schedule",
+        ),
+        network=_UNET,
+        objective=f"{_LOSSES}:Diffusion",
+        network_options={"widths": (16, 32, 64), "blocks": 1},
+        objective_options={
+            "schedule": "cosine",
+            "predicts": "noise",
+            "sampling_steps": 25,
+            "eta": 1.0,
+        },
+        training=Training(batch=32, rate=1e-3, ema=0.995, clip=1.0, channels_last=False),
+    ),
+    ZooModel(
         name="ldm-small",
         family="Score",
         architecture="LDM",
