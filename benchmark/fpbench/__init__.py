@@ -17,7 +17,18 @@ import os
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from fpbench.library import ablate, fit, load_dataset, read_record, run, transfer
+    from fpbench.library import (
+        ablate,
+        attribute,
+        attribute_bag,
+        fit,
+        fit_model,
+        load_dataset,
+        load_model,
+        read_record,
+        run,
+        transfer,
+    )
 
 __version__ = "0.1.0"
 
@@ -30,7 +41,19 @@ if "OMP_WAIT_POLICY" not in os.environ and "GOMP_SPINCOUNT" not in os.environ:
     os.environ["GOMP_SPINCOUNT"] = "1000"
     os.environ.setdefault("KMP_BLOCKTIME", "0")
 
-__all__ = ["__version__", "ablate", "fit", "load_dataset", "read_record", "run", "transfer"]
+__all__ = [
+    "__version__",
+    "ablate",
+    "attribute",
+    "attribute_bag",
+    "fit",
+    "fit_model",
+    "load_dataset",
+    "load_model",
+    "read_record",
+    "run",
+    "transfer",
+]
 
 
 def __getattr__(name: str) -> Any:

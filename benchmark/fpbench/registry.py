@@ -8,7 +8,7 @@ import os
 import sys
 from dataclasses import dataclass
 from functools import cache
-from importlib.metadata import EntryPoint, entry_points
+from importlib.metadata import EntryPoint, PackageNotFoundError, entry_points, version
 from pathlib import Path
 from typing import Any
 
@@ -56,6 +56,15 @@ def method_names() -> list[str]:
 def method_origin(name: str) -> str:
     """Name of the distribution that registers the method `name`."""
     return _origin(_method_entries()[name][0])
+
+
+def method_package(name: str) -> str:
+    """The distribution that registers the method `name`, with its version."""
+    origin = method_origin(name)
+    try:
+        return f"{origin} {version(origin)}"
+    except PackageNotFoundError:
+        return origin
 
 
 def method_class(name: str) -> type[Method]:

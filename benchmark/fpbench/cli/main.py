@@ -26,6 +26,12 @@ _COMMANDS = {
         "Train on one dataset, test on another.",
     ),
     "ablate": ("fpbench.cli.ablate", "ablate", "Vary one thing and follow the scores."),
+    "fit": ("fpbench.cli.fit", "fit", "Fit a method and keep it, to judge images by."),
+    "attribute": (
+        "fpbench.cli.attribute",
+        "attribute",
+        "Say which known source made an image, or none.",
+    ),
     "methods": ("fpbench.cli.methods", "methods", "List and describe methods."),
     "data": ("fpbench.cli.data", "data", "List, build, audit and host GM datasets."),
     "leaderboard": (

@@ -11,7 +11,8 @@ from __future__ import annotations
 import hashlib
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Iterator
+from contextlib import contextmanager
 from typing import Any, TypeVar
 
 import numpy as np
@@ -132,6 +133,16 @@ class SharedRows:
         """Keep at most `room` bytes of values from now on."""
         self.clear()
         self._room = room
+
+    @contextmanager
+    def holding(self, room: int) -> Iterator[None]:
+        """Keep at most `room` bytes of values within the block, for a stream of images."""
+        before = self._room
+        self.limit(room)
+        try:
+            yield
+        finally:
+            self.limit(before)
 
     def clear(self) -> None:
         """Forget all values."""

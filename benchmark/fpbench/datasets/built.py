@@ -10,7 +10,13 @@ import numpy as np
 
 from fpbench.datasets.audited import audited_shortcut
 from fpbench.datasets.cache import Allocate, cached
-from fpbench.datasets.card import read_manifest, read_recipe, sources_of
+from fpbench.datasets.card import (
+    read_front_matter,
+    read_manifest,
+    read_recipe,
+    read_sources,
+    sources_of,
+)
 from fpbench.datasets.dataset import (
     DatasetIdentity,
     Description,
@@ -112,6 +118,19 @@ class BuiltFolder(ResolvedDataset):
         """The recipe's equalise step, or None."""
         steps = self._recipe.equalise
         return None if steps is None else steps.model_dump(mode="json")
+
+    def licences(self) -> tuple[str, ...]:
+        """The licences at the head of the card, and none where there is no readable one."""
+        try:
+            stated = read_front_matter(self._folder).get("license", ())
+        except BadInput:
+            return ()
+        return (stated,) if isinstance(stated, str) else tuple(str(one) for one in stated)
+
+    def citations(self) -> tuple[str, ...]:
+        """The citations of the sources, each once."""
+        entries = read_sources(self._folder).values()
+        return tuple(dict.fromkeys(entry.citation for entry in entries if entry.citation))
 
     def _check_files(self, *, thorough: bool) -> None:
         """Refuse data files that are missing or not those that were built; each is hashed once."""

@@ -180,6 +180,14 @@ class ResolvedDataset(ABC):
         """The one pipeline that every image of every source went through, or None."""
         return None
 
+    def licences(self) -> tuple[str, ...]:
+        """Licences of the images, as the card names them; empty where nobody has stated any."""
+        return ()
+
+    def citations(self) -> tuple[str, ...]:
+        """What the sources are, as papers; empty where nobody has stated any."""
+        return ()
+
     def assemble(self, splits: Mapping[str, Decoded]) -> GMDataset:
         """The dataset from its decoded splits."""
         sources = self.description.sources

@@ -18,6 +18,10 @@ from fpbench.errors import BadInput
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
+    from PIL import Image
+
+LARGEST_PIXELS = 100_000_000
+"""Pixels of the largest image that is decoded; they fill 300 MB."""
 
 # Bytes of pixels decoded at a time: many small images, few large ones.
 _BATCH_BYTES = 16 << 20
@@ -35,6 +39,19 @@ _MODES = {
 # Files of formats that are often found under the name of another.
 _STARTS = {b"GIF8": "a GIF", b"BM": "a BMP", b"II*\0": "a TIFF", b"MM\0*": "a TIFF"}
 _CONTAINER, _BRANDS = b"ftyp", {b"avif": "an AVIF", b"heic": "a HEIC", b"mif1": "a HEIF"}
+
+
+class NotPlain(BadInput):
+    """An image file that holds anything but one upright picture of 8-bit RGB pixels.
+
+    Args:
+        message: What is wrong with it in a dataset, and what to do.
+        facts: What it is instead, e.g. ``is CMYK``.
+    """
+
+    def __init__(self, message: str, facts: str) -> None:
+        super().__init__(message)
+        self.facts = facts
 
 
 def threads() -> int:
@@ -60,20 +77,25 @@ def decode(
         uint8 of shape (H, W, 3).
 
     Raises:
-        BadInput: If it is truncated, no image, of another size, or holds anything but one upright
-            picture of RGB pixels with 8 bits a channel.
+        BadInput: If it is truncated, no image, of another size, or has more than
+            `LARGEST_PIXELS`.
+        NotPlain: If it holds anything but one upright picture of RGB pixels with 8 bits a channel.
     """
     try:
         with opened(data) as image:
+            _check_pixels(image, place)
             image.load()
+            # Metadata may stand behind the pixels.
             traits = header_traits(image, data)
             transparent = "transparency" in image.info
             if grey and traits.mode in ("L", "1"):
                 image, traits = image.convert("RGB"), replace(traits, mode="RGB")
             pixels = np.asarray(image)
+    except BadInput:
+        raise
     # Pillow's codecs raise many types for broken data; all of them mean this file.
     except Exception as error:
-        raise BadInput(_undecodable(data, place, error)) from error
+        raise _undecodable(data, place, error) from error
     lost = _lost(traits, transparent)
     if lost:
         facts = " and ".join(fact for fact, _ in lost)
@@ -81,13 +103,45 @@ def decode(
         which = (
             "one upright picture of 8-bit RGB pixels" if traits.mode == "RGB" else "an RGB image"
         )
-        raise BadInput(f"{place} is not {which}: it {facts}; {remedies}.")
+        raise NotPlain(f"{place} is not {which}: it {facts}; {remedies}.", facts)
     if size is not None and pixels.shape[:2] != size:
         raise BadInput(
             f"{place} is {pixels.shape[0]}x{pixels.shape[1]} pixels, but the other images are "
             f"{size[0]}x{size[1]}; bring all images of all sources to one size in one way."
         )
     return pixels
+
+
+def read_header(data: bytes, place: str) -> FileTraits:
+    """What the header of an image file says, without decoding a pixel.
+
+    Args:
+        data: Bytes of a PNG, JPEG or WebP file.
+        place: What to call it in a message.
+
+    Raises:
+        BadInput: If it is no image, or has more than `LARGEST_PIXELS`.
+    """
+    try:
+        with opened(data) as image:
+            _check_pixels(image, place)
+            return header_traits(image, data)
+    except BadInput:
+        raise
+    except Exception as error:
+        raise _undecodable(data, place, error) from error
+
+
+def _check_pixels(image: Image.Image, place: str) -> None:
+    if image.width * image.height > LARGEST_PIXELS:
+        raise _too_many(place)
+
+
+def _too_many(place: str) -> BadInput:
+    return BadInput(
+        f"{place} has more than {LARGEST_PIXELS // 1_000_000} megapixels, which is not decoded; "
+        "cut the part that is meant out of it."
+    )
 
 
 def _lost(traits: FileTraits, transparent: bool) -> list[tuple[str, str]]:
@@ -118,17 +172,21 @@ def _lost(traits: FileTraits, transparent: bool) -> list[tuple[str, str]]:
     return lost
 
 
-def _undecodable(data: bytes, place: str, error: Exception) -> str:
+def _undecodable(data: bytes, place: str, error: Exception) -> BadInput:
+    from PIL import Image
+
+    if isinstance(error, Image.DecompressionBombError):
+        return _too_many(place)
     other = next((name for start, name in _STARTS.items() if data.startswith(start)), None)
     if data[4:8] == _CONTAINER:
         other = _BRANDS.get(data[8:12], other)
     if other is not None:
-        return (
-            f"{place} is {other} file, whatever its name says; save every image of every source "
-            "as PNG with one program."
+        facts = f"is {other} file, whatever its name says"
+        return NotPlain(
+            f"{place} {facts}; save every image of every source as PNG with one program.", facts
         )
     reason = str(error).split(" <_io")[0] or type(error).__name__
-    return (
+    return BadInput(
         f"{place} cannot be decoded ({len(data)} bytes, {reason}): it is truncated or no PNG, "
         "JPEG or WebP image. Replace or remove it."
     )

@@ -155,7 +155,7 @@ def _confirmed(
         difference = np.sqrt(np.mean((left.astype(np.float32) - right) ** 2, axis=(1, 2, 3)))
         details = [highpass(images.astype(np.float32)) for images in (left, right)]
         similarity = _correlation(*details)
-        clipped = _correlation(*(_cut_off(detail) for detail in details))
+        clipped = _correlation(*(cut_off(detail) for detail in details))
         for index, pair in enumerate(batch):
             copied = similarity[index] >= _FINE and difference[index] <= _DIFFERENCE
             if (pair in shaded and copied) or (pair in laid and clipped[index] >= _CLIPPED):
@@ -176,7 +176,7 @@ def _correlation(a: NDArray[np.float32], b: NDArray[np.float32]) -> NDArray[np.f
     return found
 
 
-def _cut_off(residuals: NDArray[np.float32]) -> NDArray[np.float32]:
+def cut_off(residuals: NDArray[np.float32]) -> NDArray[np.float32]:
     """Residuals with what is far above the usual cut off: one strong edge then counts little."""
     # Half a level keeps the rounding of flat images from being all there is.
     usual = np.median(np.abs(residuals), axis=(1, 2, 3), keepdims=True) + np.float32(0.5)

@@ -259,6 +259,10 @@ class SyntheticDataset(ResolvedDataset):
             splits[split] = Decoded(clean.pixels[split], labels, np.asarray(clean.ids[split], str))
         return self.assemble(splits)
 
+    def licences(self) -> tuple[str, ...]:
+        """Those of the real images."""
+        return self._base.licences()
+
     def true_fingerprints(self) -> dict[str, NDArray[np.float32]]:
         """What was planted: the expected residual (H, W, 3) of every source but Real.
 

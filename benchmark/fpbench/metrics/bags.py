@@ -41,14 +41,24 @@ def bag_log_proba(proba: ArrayLike, bags: Sequence[ArrayLike] | Integers) -> Flo
     >>> np.exp(bag_log_proba([[0.8, 0.2], [0.5, 0.5]], [[0, 1], [1, 1]])).round(3).tolist()
     [[0.667, 0.333], [0.5, 0.5]]
     """
-    log = np.log(np.maximum(np.asarray(proba, dtype=np.float64), _FLOOR))
+    log = log_proba(proba)
     chosen = [np.asarray(bag, dtype=np.int64) for bag in bags]
     if any(len(bag) == 0 for bag in chosen):
         raise ValueError("a bag holds at least one image")
-    mean = np.stack([log[bag].mean(axis=0) for bag in chosen])
+    return normalised(np.stack([log[bag].mean(axis=0) for bag in chosen]))
+
+
+def log_proba(proba: ArrayLike) -> Floats:
+    """Log-probabilities ``log max(p, 10⁻¹²)``, in the shape of `proba`."""
+    log: Floats = np.log(np.maximum(np.asarray(proba, dtype=np.float64), _FLOOR))
+    return log
+
+
+def normalised(mean: Floats) -> Floats:
+    """Mean log-probabilities (B, K) less log Z, so that their exponentials sum to 1."""
     top = mean - mean.max(axis=1, keepdims=True)
-    normalised: Floats = top - np.log(np.exp(top).sum(axis=1, keepdims=True))
-    return normalised
+    result: Floats = top - np.log(np.exp(top).sum(axis=1, keepdims=True))
+    return result
 
 
 def draw_bags(labels: ArrayLike, size: int, per_source: int, rng: np.random.Generator) -> Integers:
@@ -132,7 +142,7 @@ def accuracy_bag_score(
         _check_sizes(y, size)
     except NotComputable as reason:
         return Score.missing(str(reason), n=len(np.asarray(labels)))
-    log = np.log(np.maximum(p, _FLOOR))
+    log = log_proba(p)
     rng = np.random.default_rng(seed)
     sources = p.shape[1]
     parts, draws = [], np.zeros(repeats)

@@ -7,7 +7,6 @@ from contextlib import nullcontext
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from fpbench import registry
@@ -207,7 +206,7 @@ class _Attempt:
             job=self.job,
             method=MethodEntry(
                 title=card.title,
-                package=package_of(self.job.method),
+                package=registry.method_package(self.job.method),
                 code=registry.code_hash(self.cls),
             ),
             train=prepared.train,
@@ -254,15 +253,6 @@ def _check_files(job: Job, method: type[Method]) -> None:
                 f"{job.title} was planned with (SHA-256 {planned[:12]}...): put that one back, or "
                 "start the command again to run the new one."
             )
-
-
-def package_of(method: str) -> str:
-    """The distribution that registers a method, with its version."""
-    origin = registry.method_origin(method)
-    try:
-        return f"{origin} {version(origin)}"
-    except PackageNotFoundError:
-        return origin
 
 
 def write_failed(job: Job, store: Store, options: JobOptions, reason: str) -> Record:
