@@ -70,12 +70,14 @@ class Variant:
             predictions. Boards then rank a single run of it; of any other variant one run does
             not tell how much the next would differ. It is said of the variant as it stands, not
             of one with further parameters.
+        remark: What boards say beside its rows, e.g. that it is none of the paper's; or empty.
     """
 
     summary: str
     params: Mapping[str, Any] = field(default_factory=dict)
     cls: type[Method] | None = None
     deterministic: bool = False
+    remark: str = ""
 
 
 @dataclass(frozen=True)
@@ -84,7 +86,7 @@ class MethodCard:
 
     Attributes:
         name: The entry-point name, lower case, e.g. ``manifpt``.
-        title: Title of the paper that defines the method.
+        title: Title of the paper that defines the method; what a baseline is.
         authors: Its authors.
         year: Year of publication.
         citation: A BibTeX entry.
@@ -97,6 +99,8 @@ class MethodCard:
         different: Sentences: where it does not, and why.
         needs: Names of extras, packages or weights beyond fpbench itself.
         url: Where to read more.
+        baseline: Whether it claims no fingerprint: a floor or a control that boards name as such,
+            without a paper.
         blind: Why not even a strong planted fingerprint can be found, for a floor that does not
             look; empty for all others, whose conformance is checked by planting some.
     """
@@ -115,6 +119,7 @@ class MethodCard:
     different: Sequence[str] = ()
     needs: Sequence[str] = ()
     url: str = ""
+    baseline: bool = False
     blind: str = ""
 
     @property

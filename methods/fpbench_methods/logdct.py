@@ -1,4 +1,4 @@
-"""A floor: logistic regression on the log-cosine spectrum of the grey image."""
+"""A baseline: logistic regression on the log-cosine spectrum of the grey image."""
 
 from __future__ import annotations
 
@@ -26,26 +26,23 @@ class LogDCT(FeatureMethod):
 
     card: ClassVar[MethodCard] = MethodCard(
         name="logdct",
-        title="Floor: logistic regression on the log-cosine spectrum",
+        title="Baseline: logistic regression on the log-cosine spectrum",
         authors="The fpbench maintainers",
         year=2026,
         citation=(
-            "@inproceedings{frank2020leveraging,\n"
-            "  title = {Leveraging Frequency Analysis for Deep Fake Image Recognition},\n"
-            '  author = {Frank, Joel and Eisenhofer, Thorsten and Sch{\\"o}nherr, Lea and'
-            " Fischer, Asja and Kolossa, Dorothea and Holz, Thorsten},\n"
-            "  booktitle = {International Conference on Machine Learning},\n"
-            "  year = {2020},\n"
-            "  eprint = {2003.08685}\n"
+            "@misc{fpbench,\n"
+            "  title = {fpbench: a benchmark suite for fingerprints of generative models},\n"
+            "  author = {{The fpbench maintainers}},\n"
+            "  year = {2026}\n"
             "}"
         ),
         licence="MIT",
         version="1",
         variants={"grey": Variant("grey image, fixed penalty", deterministic=True)},
         min_size=2,
-        faithful=("No paper's method: a floor that every method should stand above.",),
+        baseline=True,
+        faithful=("No paper's method: what spectra alone give.",),
         different=("frank is the published relative: colour, a network, early stopping.",),
-        url="https://arxiv.org/abs/2003.08685",
     )
 
     def __init__(self, *, c: Annotated[float, Range(above=0, most=1e9)] = 0.01) -> None:

@@ -1,4 +1,4 @@
-"""A floor: the shares of the sources among the training images, whatever the image."""
+"""A baseline: the shares of the sources among the training images, whatever the image."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class Majority(SavedMethod):
 
     card: ClassVar[MethodCard] = MethodCard(
         name="majority",
-        title="Floor: the commonest source",
+        title="Baseline: the commonest source",
         authors="The fpbench maintainers",
         year=2026,
         citation=(
@@ -33,6 +33,7 @@ class Majority(SavedMethod):
         version="1",
         variants={"shares": Variant("training shares as probabilities", deterministic=True)},
         min_size=1,
+        baseline=True,
         faithful=("No paper's method: what can be had without looking at an image.",),
         blind="It gives every image the same answer, by design.",
     )

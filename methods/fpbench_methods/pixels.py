@@ -1,4 +1,4 @@
-"""A floor: the nearest training image in pixels."""
+"""A baseline: the nearest training image in pixels."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class Pixels(SavedMethod):
 
     card: ClassVar[MethodCard] = MethodCard(
         name="pixels",
-        title="Floor: nearest neighbour in pixels",
+        title="Baseline: nearest neighbour in pixels",
         authors="The fpbench maintainers",
         year=2026,
         citation=(
@@ -41,6 +41,7 @@ class Pixels(SavedMethod):
         version="1",
         variants={"nearest": Variant("one neighbour, Euclidean distance", deterministic=True)},
         min_size=1,
+        baseline=True,
         faithful=(
             "No paper's method: Yu et al. (2019) and Frank et al. (2020) use nearest neighbours "
             "in pixels as a sanity baseline, with k chosen from a grid; here k = 1.",

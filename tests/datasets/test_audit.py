@@ -12,13 +12,16 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from fpbench.datasets.audit import audit
+from fpbench.datasets.audit import AuditReport, audit
 from fpbench.datasets.audit_text import as_markdown, as_text, write_into, write_into_card
 from fpbench.datasets.build import build
 from fpbench.datasets.findings import findings
 from fpbench.datasets.planting import highpass
 from fpbench.datasets.resolve import resolve
 from fpbench.errors import BadInput
+from fpbench.method import FitContext
+from fpbench.metrics.attribution import accuracy
+from fpbench_methods.plain import Plain
 
 Save = Callable[..., None]
 Make = Callable[..., np.ndarray]
@@ -30,6 +33,30 @@ def test_a_plain_dataset_has_no_findings(tiny_card: Path, tmp_path: Path) -> Non
     assert report.document["counts"]["test"] == {"real": 16, "gan-a": 16, "vae-b": 16}
     assert report.document["shortcut"]["chance"] == 0.5
     assert report.document["files"]["gan-a"] == {"PNG RGB 16x16": 26}
+
+
+def test_both_baselines_are_named_and_the_plain_one_is_the_method(
+    image_folder: Path, different_images: Make, save_images: Save
+) -> None:
+    shutil.rmtree(image_folder / "vae-b")
+    # Darker and flatter: no metadata says so but the size of files, plain statistics do.
+    save_images(image_folder / "vae-b", 40 + different_images(40, 2) // 4)
+    report = audit(str(image_folder))
+    dataset = resolve(str(image_folder)).load()
+    method = Plain().fit(
+        dataset.train,
+        reference=dataset.reference,
+        validation=dataset.validation,
+        context=FitContext(),
+    )
+    answers = method.predict_proba(dataset.test.unlabelled())
+    found = report.document["plain"]
+    assert found["accuracy"] == round(accuracy(dataset.test.labels, answers, 0), 4) == 1.0
+    assert (found["method"], found["version"]) == ("plain", Plain.card.version)
+    page = as_markdown(report)
+    assert "| plain statistics | 1.000 [" in page and "| metadata only: file headers" in page
+    older = {key: value for key, value in report.document.items() if key != "plain"}
+    assert "plain statistics |" not in as_markdown(AuditReport(older))
 
 
 def test_one_source_of_another_format_is_found(

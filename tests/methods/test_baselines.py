@@ -22,6 +22,7 @@ QUICK: dict[str, dict[str, Any]] = {
     "majority": {},
     "pixels": {},
     "logdct": {},
+    "plain": {},
     "mccloskey": {},
     "mccloskey:channels": {},
     "mccloskey:chromaticity": {},
@@ -111,7 +112,7 @@ def test_the_same_seed_gives_the_same_answer(name: str) -> None:
     )
 
 
-@pytest.mark.parametrize("name", ["logdct", "durall", "frank", "pixels", "dzanic", "npr"])
+@pytest.mark.parametrize("name", ["logdct", "plain", "durall", "frank", "pixels", "dzanic", "npr"])
 def test_one_source_alone_is_no_failure(name: str) -> None:
     train = planted(12, 0)
     one = train.select(train.labels == 1)
@@ -224,6 +225,20 @@ def test_floors_see_nothing_where_there_is_nothing() -> None:
         hits = method.predict_proba(test.unlabelled()).argmax(axis=1) == test.labels
         # Five standard deviations of 180 guesses among three.
         assert abs(hits.mean() - 1 / 3) < 5 * np.sqrt(2 / 9 / 180)
+
+
+def test_baselines_name_no_paper() -> None:
+    """They claim no fingerprint, so nothing of theirs may read like a paper's method."""
+    usable, _ = registry.usable_methods()
+    found = {name for name, cls in usable.items() if cls.card.baseline}
+    assert {"majority", "pixels", "plain", "logdct"} <= found
+    for name in found:
+        card = registry.method_class(name).card
+        assert card.title.startswith("Baseline: ")
+        assert card.url == ""
+        assert "eprint" not in card.citation and "arxiv" not in card.citation.lower()
+        page = (PAGES / f"{name}.md").read_text(encoding="utf-8")
+        assert "arxiv" not in page.lower() and "eprint" not in page
 
 
 PAGES = Path(__file__).parents[2] / "docs" / "methods"

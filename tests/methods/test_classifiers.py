@@ -7,14 +7,16 @@ from sklearn.linear_model import LogisticRegression as SklearnLogistic
 from sklearn.neighbors import KNeighborsClassifier
 from sklearn.svm import SVC, LinearSVC
 
+from fpbench_methods.bases.choice import LogisticOrForest
 from fpbench_methods.bases.classifiers import (
-    CLASSIFIERS,
     Classifier,
     LinearSVM,
     LogisticRegression,
     NearestNeighbours,
     RadialSVM,
 )
+from fpbench_methods.bases.features import CLASSIFIERS
+from fpbench_methods.bases.forest import RandomForest
 
 Rows = tuple[NDArray[np.float64], NDArray[np.int64]]
 EVERY: list[Callable[[], Classifier]] = [
@@ -22,6 +24,8 @@ EVERY: list[Callable[[], Classifier]] = [
     LinearSVM,
     RadialSVM,
     NearestNeighbours,
+    lambda: RandomForest(25),
+    lambda: LogisticOrForest(trees=25),
 ]
 
 

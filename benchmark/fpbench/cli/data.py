@@ -154,7 +154,7 @@ def build_dataset(
 @offline_option
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
 def audit_dataset(name: str, write: bool, card: Path | None, offline: bool, as_json: bool) -> None:
-    """Distrust a dataset: duplicates, codec history, clipping, and what a shortcut reaches."""
+    """Distrust a dataset: duplicates, codec history, clipping, and what baselines reach."""
     from fpbench.cli.progress import progress_bars
     from fpbench.datasets.audit import audit
     from fpbench.datasets.audit_text import as_text, write_beside, write_into, write_into_card

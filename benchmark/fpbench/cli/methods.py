@@ -30,6 +30,7 @@ def _summary(name: str, card: MethodCard) -> dict[str, Any]:
         "name": name,
         "title": card.title,
         "year": card.year,
+        "baseline": card.baseline,
         "variants": list(card.variants),
         "needs": list(card.needs),
         "package": registry.method_origin(name),
@@ -49,7 +50,8 @@ def list_methods(as_json: bool) -> None:
         width = max((len(row["name"]) for row in rows), default=0)
         for row in rows:
             needs = f"  needs {', '.join(row['needs'])}" if row["needs"] else ""
-            click.echo(f"{row['name']:<{width}}  {row['title']} ({row['year']}){needs}")
+            year = "" if row["baseline"] else f" ({row['year']})"
+            click.echo(f"{row['name']:<{width}}  {row['title']}{year}{needs}")
             click.echo(f"{'':<{width}}  variants: {', '.join(row['variants'])}")
     for fault in broken:
         click.echo(f"Warning: {fault.reason}", err=True)
@@ -84,7 +86,8 @@ def show_method(name: str, as_json: bool) -> None:
         }
         click.echo(json.dumps(document, indent=2, default=str))
         return
-    click.echo(f"{card.title}\n{card.authors}, {card.year}\n{card.url}".rstrip())
+    origin = "" if card.baseline else f"\n{card.authors}, {card.year}\n{card.url}"
+    click.echo(f"{card.title}{origin}".rstrip())
     click.echo(
         f"\nname {base}, version {card.version}, licence {card.licence}, judges one {card.unit}, "
         f"images of at least {card.min_size}x{card.min_size}, "

@@ -122,7 +122,7 @@ def _show(job: Job, record: Record, folder: Path) -> None:
 
     table = score_table(job, record)
     if record.test.shortcut is not None:
-        table.add_row("shortcut probe of the audit", number(record.test.shortcut), "", "", "")
+        table.add_row("metadata-only baseline", number(record.test.shortcut), "", "", "")
     console().print(table)
     print_training(record)
     print_remarks(job, record)

@@ -17,8 +17,10 @@ from fpbench.datasets.findings import findings
 from fpbench.datasets.layout import SPLITS
 from fpbench.datasets.resolve import resolve
 from fpbench.images import ImageSet
+from fpbench.method import FitContext
 from fpbench.metrics.attribution import accuracy_score
 from fpbench.metrics.score import Score
+from fpbench.registry import method_class
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -26,10 +28,13 @@ if TYPE_CHECKING:
     from fpbench.method import Progress
 
 SHORTCUT = ("file", "clipping", "bytes")
-"""What the shortcut probe sees: file headers, pixels at 0 and 255, file size."""
+"""What the metadata-only baseline sees: file headers, pixels at 0 and 255, file size."""
 
 GROUPS = (*SHORTCUT, "grid")
-"""Groups that are probed one by one; ``grid`` is no shortcut, as upsamplers leave one, too."""
+"""Groups that are probed one by one; ``grid`` is no metadata, as upsamplers leave one, too."""
+
+PLAIN = "plain"
+"""The method whose accuracy is the plain-statistics baseline of a dataset."""
 
 _TREES = 300
 _BATCH = 256
@@ -99,6 +104,7 @@ def audit(ref: str, *, offline: bool = False, progress: Progress | None = None) 
         "clipping": _by_source(dataset, splits["test"], _clipping),
         "duplicates": find_duplicates(dataset, progress),
         "shortcut": _shortcut(dataset, splits, progress),
+        "plain": _plain(dataset, progress),
     }
     document["findings"] = findings(document)
     return AuditReport(document, resolved.folder)
@@ -204,8 +210,20 @@ def _shortcut(
     for index, group in enumerate(GROUPS):
         result["groups"][group] = _probe(dataset, splits, (group,))
         if progress is not None:
-            progress("shortcut probe", index + 1, len(GROUPS))
+            progress("metadata-only baseline", index + 1, len(GROUPS))
     return result
+
+
+def _plain(dataset: GMDataset, progress: Progress | None) -> dict[str, Any]:
+    """What the plain-statistics baseline gets, fitted as a run with seed 0 and budget small."""
+    cls = method_class(PLAIN)
+    context = FitContext() if progress is None else FitContext(progress=progress)
+    fitted = cls.make().fit(
+        dataset.train, reference=dataset.reference, validation=dataset.validation, context=context
+    )
+    proba = fitted.predict_proba(dataset.test.unlabelled())
+    about = {"method": PLAIN, "variant": cls.card.default_variant, "version": cls.card.version}
+    return about | _scores(dataset, proba)
 
 
 def _probe(
@@ -224,11 +242,16 @@ def _probe(
     forest.fit(x, train.labels)
     proba = np.zeros((len(unseen), len(dataset.sources)))
     proba[:, forest.classes_] = forest.predict_proba(unseen)
-    ids = dataset.test.ids.tolist()
+    return _scores(dataset, proba)
+
+
+def _scores(dataset: GMDataset, proba: NDArray[np.floating]) -> dict[str, Any]:
+    """Accuracy among generators, and with Real."""
+    labels, ids = dataset.test.labels, dataset.test.ids.tolist()
     return {
-        **_score(accuracy_score(test.labels, proba, dataset.real, ids=ids)),
+        **_score(accuracy_score(labels, proba, dataset.real, ids=ids)),
         "with_real": _score(
-            accuracy_score(test.labels, proba, dataset.real, with_real=True, ids=ids)
+            accuracy_score(labels, proba, dataset.real, with_real=True, ids=ids)
         ),
     }
 

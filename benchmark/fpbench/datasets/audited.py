@@ -1,4 +1,4 @@
-"""What a dataset's audit says of its shortcut probe. It is shown, never part of a result."""
+"""What an audit says of a dataset's metadata-only baseline: shown, never part of a result."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from fpbench.registry import card_folders
 
 
 def audited_shortcut(name: str, content_hash: str, folder: Path | None = None) -> float | None:
-    """Accuracy of the audit's shortcut probe, or None where no audit is of these images.
+    """Accuracy of the audit's metadata-only baseline, or None where no audit is of these images.
 
     It is read anew at every call. A copy that was built anew has no audit of its own; where it
     came out as the card's did, the card's says the same. A card has an audit for each recipe.

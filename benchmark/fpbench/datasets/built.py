@@ -85,7 +85,7 @@ class BuiltFolder(ResolvedDataset):
         )
 
     def shortcut(self) -> float | None:
-        """Accuracy of the audit's shortcut probe, read anew."""
+        """Accuracy of the audit's metadata-only baseline, read anew."""
         identity = self.identity
         return audited_shortcut(self._manifest.name, identity.content_hash, self._folder)
 

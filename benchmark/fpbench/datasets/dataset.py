@@ -57,7 +57,7 @@ class GMDataset:
         test: Labelled images of every source.
         fdr_samples: Test images per source that FDR is measured with.
         fdr_dimensions: Dimension that embeddings are reduced to for FDR.
-        shortcut: Accuracy of the audit's shortcut probe when the dataset was loaded, or None
+        shortcut: Accuracy of the audit's metadata-only baseline when the dataset was loaded, None
             where there was no audit. It is shown and nothing depends on it.
         groups: Names of the groups of a split's images (of one prompt, scene or person), in
             order, by split; no group is in two of train, validation and test. Empty without any.
@@ -136,7 +136,7 @@ class ResolvedDataset(ABC):
         """
 
     def shortcut(self) -> float | None:
-        """Accuracy of the audit's shortcut probe, read anew; None where none is of these images.
+        """Accuracy of the audit's metadata-only baseline, read anew; None without an audit.
 
         Raises:
             BadInput: If an audit cannot be read.

@@ -1,6 +1,6 @@
 """What an image's file and pixels tell of codecs, writers and clipping, but not of its model.
 
-These are the features of the audit's shortcut probe, in named groups.
+These are the features of the audit's metadata-only baseline, in named groups.
 """
 
 from __future__ import annotations

@@ -99,18 +99,21 @@ class _Linear(Classifier):
 
 
 class LogisticRegression(_Linear):
-    """Multinomial logistic regression with an L2 penalty, by scikit-learn's L-BFGS.
+    """Multinomial logistic regression with an L2 penalty, by scikit-learn.
 
     Args:
         grid: Inverse strengths of the penalty to choose from by validation log-loss; the first
             where there are no validation vectors.
+        newton: Whether to go by Newton's steps to the end, which few dimensions allow; else by
+            L-BFGS with a loose tolerance.
     """
 
     kind = "logistic"
 
-    def __init__(self, grid: Sequence[float] = (1.0,)) -> None:
+    def __init__(self, grid: Sequence[float] = (1.0,), *, newton: bool = False) -> None:
         super().__init__()
         self.grid = tuple(grid)
+        self.newton = newton
 
     def fit(
         self,
@@ -129,8 +132,10 @@ class LogisticRegression(_Linear):
             self._set(np.zeros((1, features.shape[1])), np.zeros(1), present, classes)
             return self
 
+        how = {"solver": "newton-cg", "tol": 1e-4} if self.newton else {"tol": 1e-3}
+
         def attempt(c: float) -> None:
-            model = Fitted(C=c, max_iter=1000, tol=1e-3).fit(np.asarray(features, float), labels)
+            model = Fitted(C=c, max_iter=1000, **how).fit(np.asarray(features, float), labels)
             weights, bias = model.coef_, model.intercept_
             if len(present) == 2:  # one logit, that of the second source against the first
                 weights = np.concatenate([np.zeros_like(weights), weights])
@@ -328,11 +333,6 @@ class NearestNeighbours(Classifier):
     def parameter_count(self) -> int:
         """Nothing is learned."""
         return 0
-
-
-CLASSIFIERS: dict[str, type[Classifier]] = {
-    cls.kind: cls for cls in (LogisticRegression, LinearSVM, RadialSVM, NearestNeighbours)
-}
 
 
 def _choose(

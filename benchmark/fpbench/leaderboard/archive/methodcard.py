@@ -25,16 +25,22 @@ class PublishedCard(BaseModel):
     name: _Line = Field(description="Entry-point name.")
     package: _Line = Field(description="Distribution that registers the method.")
     version: _Line = Field(description="Version on the method's card.")
-    title: _Line = Field(description="Title of the paper.")
+    title: _Line = Field(description="Title of the paper; what a baseline is.")
     authors: _Line = Field(description="Its authors.")
     year: int = Field(ge=1900, le=2200, description="Year of publication.")
     licence: _Line = Field(description="Licence of the implementation.")
     url: _Line = Field(default="", description="Where to read more.")
     unit: _Line = Field(default="image", description="What one decision is made from.")
+    baseline: bool = Field(
+        default=False, description="Whether it claims no fingerprint and is no paper's method."
+    )
     citation: _Text = Field(description="A BibTeX entry.")
     variants: dict[_Line, _Line] = Field(default_factory=dict, description="Name to summary.")
     deterministic: list[_Line] = Field(
         default_factory=list, description="Variants that every seed gives the same predictions."
+    )
+    remarks: dict[_Line, _Line] = Field(
+        default_factory=dict, description="What boards say beside a variant's rows, by its name."
     )
     faithful: list[_Text] = Field(default_factory=list, description="Where it follows the paper.")
     different: list[_Text] = Field(default_factory=list, description="Where it does not.")
@@ -62,9 +68,11 @@ def published_card(card: MethodCard, package: str) -> PublishedCard:
             licence=card.licence,
             url=card.url,
             unit=card.unit,
+            baseline=card.baseline,
             citation=card.citation.strip(),
             variants={name: variant.summary for name, variant in card.variants.items()},
             deterministic=[name for name, v in card.variants.items() if v.deterministic],
+            remarks={name: v.remark for name, v in card.variants.items() if v.remark},
             faithful=list(card.faithful),
             different=list(card.different),
             needs=list(card.needs),
@@ -73,6 +81,14 @@ def published_card(card: MethodCard, package: str) -> PublishedCard:
         raise BadInput(
             f"The card of method {card.name!r} cannot be published: {_first(error)}."
         ) from error
+
+
+def remarks_on(card: PublishedCard | None, variant: str) -> tuple[str, ...]:
+    """What a board says beside the rows of a variant, by its method's card if there is one."""
+    if card is None:
+        return ()
+    told = ("baseline" if card.baseline else "", card.remarks.get(variant, ""))
+    return tuple(text for text in told if text)
 
 
 def card_text(card: PublishedCard) -> str:

@@ -127,7 +127,7 @@ def _group(table: Table, position: int, cards: Cards) -> list[str]:
     body = []
     for line in table.lines:
         cells = [escape(line.rank)] if first else []
-        cells += [", ".join([f"**{escape(line.label)}**", *line.notes])]
+        cells += [", ".join([f"**{escape(line.label)}**", *map(escape, line.notes)])]
         cells += [escape(cell.whole) if group is c.COST else cell.whole
                   for cell in line.cells[position]]  # fmt: skip
         if first:
@@ -154,6 +154,8 @@ def _paper(row: Row, cards: Cards) -> str:
     card = cards.get(row.job.method)
     if card is None:
         return escape(row.method.title)
+    if card.baseline:
+        return "none"
     return link(f"{card.title} ({card.year})", card.url) if card.url else escape(card.title)
 
 

@@ -10,7 +10,7 @@ from fpbench.errors import BadInput
 from fpbench.leaderboard.archive.claims import ROUNDING
 from fpbench.leaderboard.archive.collect import Collection, Entry, Problem
 from fpbench.leaderboard.archive.layout import folder_name
-from fpbench.leaderboard.archive.methodcard import PublishedCard
+from fpbench.leaderboard.archive.methodcard import PublishedCard, remarks_on
 from fpbench.leaderboard.ranking.judged import Control, read_control
 from fpbench.leaderboard.ranking.rows import (
     HEADLINE,
@@ -242,7 +242,12 @@ def _section(
         make_row(members, problems, _deterministic(members[0], cards))
         for members in grouped(entries, configuration).values()
     )
-    rows = _same_images([row for row in made if row is not None], problems)
+    told = [
+        replace(row, remarks=remarks_on(cards.get(row.job.method), row.job.variant))
+        for row in made
+        if row is not None
+    ]
+    rows = _same_images(told, problems)
     rows.sort(key=_position)
     rows, pairs, paired = _ranked(rows)
     return Section(budget, folds, scoring, tuple(rows), pairs, paired)

@@ -66,6 +66,7 @@ class Row:
         judged: Its predictions, or None where they cannot be compared.
         rank: The ranks that it may have, or None.
         unranked: Why it has no rank, or None; `ONE_RUN` has comparisons nonetheless.
+        remarks: What its method's card has boards say beside it.
     """
 
     job: Job
@@ -77,6 +78,7 @@ class Row:
     judged: JudgedRow | None = None
     rank: RankRange | None = None
     unranked: str | None = None
+    remarks: tuple[str, ...] = ()
 
     @property
     def label(self) -> str:

@@ -39,7 +39,8 @@ class Line:
     Attributes:
         row: What it shows.
         label: The configuration as it is asked for.
-        notes: How its decisions are made, where that is not the usual way.
+        notes: Whether it is a baseline, what else its card remarks, and how its decisions are
+            made where that is not the usual way.
         rank: Its rank, or why it has none.
         seeds: How many runs it stands for, and the smallest and largest headline among them.
         cells: By the groups of its table, one a column.
@@ -109,7 +110,7 @@ def _table(board: Board, section: Section) -> Table:
 
 def _line(row: Row, groups: Sequence[c.Group]) -> Line:
     setup = row.newest.setup
-    notes = []
+    notes = list(row.remarks)
     if setup.unit == "bag":
         notes.append("judges bags")
     if setup.classifier == "probe":

@@ -194,7 +194,7 @@ def _index(leaderboards: Leaderboards, found: dict[str, list[pages.Appearance]])
             "name": plain(name),
             "page": pages.method_page(name),
             "title": plain(cards[name].title) if name in cards else "",
-            "year": cards[name].year if name in cards else "",
+            "year": cards[name].year if name in cards and not cards[name].baseline else "",
             "datasets": len({row.dataset for row in rows}),
             "rows": len(rows),
         }
