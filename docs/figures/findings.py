@@ -56,13 +56,13 @@ COUNTERPARTS = {
 """Rows of published tables and the rows here that are meant to be the same method."""
 
 
-RELATED = {"manifpt", "riemann"}
+RELATED = {"manifpt", "riemann", "resnet20"}
 INPUTS = {
     "manifpt:rgb": "x − nearest real image\n(manifpt:rgb)",
-    "riemann:ablation": "x − VAE(x)\n(riemann:ablation)",
+    "resnet20:vae-residual": "x − VAE(x)\n(resnet20:vae-residual)",
     "riemann:geodesic": "x − centre of real neighbours\n(riemann:geodesic)",
-    "riemann:pixels": "x\n(riemann:pixels)",
-    "riemann:highpass": "x − blurred x\n(riemann:highpass)",
+    "resnet20:image": "x\n(resnet20:image)",
+    "resnet20:highpass": "x − blurred x\n(resnet20:highpass)",
 }
 """What the same network is shown by rows that differ in nothing else."""
 

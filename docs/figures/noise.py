@@ -1,7 +1,7 @@
 """Prints what methods reach when every image, of training and test, is given noise first.
 
 Run it from the root of a checkout: ``python docs/figures/noise.py DATASET --method
-riemann:highpass --noise 0 2 8``. Traces that lie in the last bits, as a writer's rounding leaves
+resnet20:highpass --noise 0 2 8``. Traces that lie in the last bits, as a writer's rounding leaves
 them, are gone after noise of a few grey levels; what a network draws is not.
 """
 

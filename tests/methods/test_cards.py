@@ -187,6 +187,9 @@ def riemann() -> list[str]:
     smoke, small, full = (settings_for(budget, (32, 32)) for budget in BUDGETS)
     for budget, plan in zip(BUDGETS, plans(network("riemann")), strict=True):
         assert plan == ManiFPT().plan(budget, IMAGES), "that of manifpt:rgb"
+    usual = ManiFPT(attributor="resnet20")
+    for budget, plan in zip(BUDGETS, plans(network("resnet20")), strict=True):
+        assert plan == usual.plan(budget, IMAGES)
     return [
         "The attributor and its training are those of manifpt:rgb",
         f"rank {smoke.pool} and {small.pool} candidates instead of {full.pool}, with geodesics of "
@@ -216,6 +219,7 @@ STATED: dict[str, Callable[[], list[str]]] = {
     "nataraj": nataraj,
     "npr": npr,
     "prnu": prnu,
+    "resnet20": lambda: ["Network and training are those of manifpt:rgb"],
     "riemann": riemann,
     "wang": wang,
     "yu": yu,

@@ -4,6 +4,7 @@ import pytest
 
 from fpbench_methods.manifpt import ManiFPT
 from fpbench_methods.prnu import PRNU
+from fpbench_methods.resnet20 import ResNet20
 from fpbench_methods.riemann import Riemann
 
 
@@ -13,15 +14,13 @@ def test_pictures_name_what_they_show() -> None:
 
 
 @pytest.mark.parametrize(
-    ("projection", "shown"),
+    ("shown_to", "named"),
     [
-        ("centre", "projection onto real images"),
-        ("reconstruction", "reconstruction"),
-        ("blur", "image after a Gaussian blur"),
-        ("none", "nothing"),
+        ("image", "nothing"),
+        ("highpass", "image after a Gaussian blur"),
+        ("vae-residual", "reconstruction"),
     ],
 )
-def test_pictures_of_riemann_claim_no_manifold_that_was_not_asked(
-    projection: str, shown: str
-) -> None:
-    assert Riemann(projection=projection).residual_names[0] == shown  # type: ignore[arg-type]
+def test_pictures_claim_no_manifold_that_was_not_asked(shown_to: str, named: str) -> None:
+    assert Riemann.residual_names[0] == "projection onto real images"
+    assert ResNet20(input=shown_to).residual_names[0] == named  # type: ignore[arg-type]

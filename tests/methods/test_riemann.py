@@ -1,3 +1,4 @@
+import json
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -10,9 +11,11 @@ from scipy.integrate import quad
 from torch import Tensor
 
 from fpbench.conformance.planted import photographs
+from fpbench.errors import BadInput
 from fpbench.images import ImageSet, Source
 from fpbench.method import FitContext
 from fpbench_methods.nn.attributor import count_parameters
+from fpbench_methods.resnet20 import ResNet20
 from fpbench_methods.riemann import Riemann
 from fpbench_methods.riemann.geometry import (
     GeodesicPlan,
@@ -24,6 +27,7 @@ from fpbench_methods.riemann.geometry import (
 )
 from fpbench_methods.riemann.manifold import RealManifold, identities_of
 from fpbench_methods.riemann.plain import Blurred
+from fpbench_methods.riemann.projecting import ProjectionMethod
 from fpbench_methods.riemann.settings import Settings, settings_for
 from fpbench_methods.riemann.vae import VAE, Precision, Shape, StochasticImmersion, block_of_value
 
@@ -223,9 +227,10 @@ def planted(per_source: int, seed: int) -> ImageSet:
     return ImageSet(np.clip(images, 0, 255).astype(np.uint8), SOURCES, labels)
 
 
-def fit(seed: int = 0, reference_seed: int = 3, projection: str = "centre") -> Riemann:
-    method = Riemann(projection=projection)  # type: ignore[arg-type]
-    return method.fit(
+def fit(
+    seed: int = 0, reference_seed: int = 3, method: ProjectionMethod | None = None
+) -> ProjectionMethod:
+    return (method or Riemann()).fit(
         planted(32, 0),
         reference=ImageSet(photographs(60, SIZE, reference_seed)),
         validation=planted(16, 1),
@@ -234,11 +239,11 @@ def fit(seed: int = 0, reference_seed: int = 3, projection: str = "centre") -> R
 
 
 @pytest.fixture(scope="module")
-def fitted() -> Riemann:
+def fitted() -> ProjectionMethod:
     return fit()
 
 
-def test_the_same_seed_gives_the_same_answer(fitted: Riemann) -> None:
+def test_the_same_seed_gives_the_same_answer(fitted: ProjectionMethod) -> None:
     test = planted(4, 2).unlabelled()
     expected = fitted.embed(test)
     assert expected.shape == (8, 64)
@@ -246,7 +251,7 @@ def test_the_same_seed_gives_the_same_answer(fitted: Riemann) -> None:
     assert not np.allclose(fit(seed=1).embed(test), expected)
 
 
-def test_only_the_reference_images_make_the_manifold(fitted: Riemann) -> None:
+def test_only_the_reference_images_make_the_manifold(fitted: ProjectionMethod) -> None:
     test = planted(4, 2).unlabelled()
     shifted = Riemann().fit(
         planted(32, 9), reference=ImageSet(photographs(60, SIZE, 3)),
@@ -256,8 +261,8 @@ def test_only_the_reference_images_make_the_manifold(fitted: Riemann) -> None:
     assert not np.allclose(fit(reference_seed=4).residual(test), fitted.residual(test))
 
 
-def test_the_ablation_is_the_reconstruction() -> None:
-    method = fit(projection="reconstruction")
+def test_the_residual_of_the_autoencoder_is_image_less_reconstruction() -> None:
+    method = fit(method=ResNet20(input="vae-residual"))
     test = planted(4, 2)
     assert isinstance(method._projector, RealManifold)
     scaled = torch.from_numpy(test.pixels / np.float32(255)).permute(0, 3, 1, 2)
@@ -278,33 +283,32 @@ def test_a_blur_weakens_a_wave_as_its_transfer_function_says(waves: int) -> None
     np.testing.assert_allclose(found, (images.astype(np.float64) - 120) * kept, atol=1.0)
 
 
-def test_the_other_ablations_know_no_real_image(tmp_path: Path) -> None:
+def test_the_other_controls_know_no_real_image(tmp_path: Path) -> None:
     test = planted(4, 2).unlabelled()
-    for projection, expected in (
-        ("none", test.pixels.astype(np.float32)),
-        ("blur", Blurred(2.0).artifacts(test.pixels) * 255),
+    for shown, expected in (
+        ("image", test.pixels.astype(np.float32)),
+        ("highpass", Blurred(2.0).artifacts(test.pixels) * 255),
     ):
-        method = fit(projection=projection)
+        method = fit(method=ResNet20(input=shown))  # type: ignore[arg-type]
         np.testing.assert_allclose(method.residual(test), expected, atol=1e-3)
         proba = method.predict_proba(test)
-        np.testing.assert_array_equal(
-            fit(projection=projection, reference_seed=4).predict_proba(test), proba
-        )
+        again = fit(reference_seed=4, method=ResNet20(input=shown))  # type: ignore[arg-type]
+        np.testing.assert_array_equal(again.predict_proba(test), proba)
         assert method._network is not None
         assert method.parameter_count() == count_parameters(method._network)
         larger = ImageSet(photographs(3, (24, 20), 6))
         assert method.predict_proba(larger).shape == (3, 2)
-        method.save(tmp_path / projection)
-        loaded = Riemann.load(tmp_path / projection)
+        method.save(tmp_path / shown)
+        loaded = ResNet20.load(tmp_path / shown)
         np.testing.assert_allclose(loaded.predict_proba(test), proba, atol=1e-5)
 
 
-def test_a_manifold_is_of_images_of_one_size(fitted: Riemann) -> None:
+def test_a_manifold_is_of_images_of_one_size(fitted: ProjectionMethod) -> None:
     with pytest.raises(ValueError, match="fitted on images of 16x16"):
         fitted.embed(ImageSet(photographs(3, (24, 20), 6)))
 
 
-def test_saved_and_loaded_gives_the_same(fitted: Riemann, tmp_path: Path) -> None:
+def test_saved_and_loaded_gives_the_same(fitted: ProjectionMethod, tmp_path: Path) -> None:
     from fpbench.compute.shared import SHARED
 
     test = planted(5, 5).unlabelled()
@@ -315,3 +319,14 @@ def test_saved_and_loaded_gives_the_same(fitted: Riemann, tmp_path: Path) -> Non
     loaded = Riemann.load(tmp_path)
     np.testing.assert_allclose(loaded.predict_proba(test), expected, atol=1e-5)
     np.testing.assert_allclose(loaded.residual(test), artifacts, atol=1e-2)
+
+
+def test_what_was_saved_with_a_control_names_the_method_that_it_is_now(tmp_path: Path) -> None:
+    fit(method=ResNet20()).save(tmp_path)
+    path = tmp_path / "state.json"
+    about = json.loads(path.read_text("utf-8"))
+    about["method"] = "riemann"
+    about["facts"] |= {"class": "Riemann", "params": {"projection": "blur"}}
+    path.write_text(json.dumps(about), "utf-8")
+    with pytest.raises(BadInput, match="projection=blur, which is the method resnet20 now"):
+        Riemann.load(tmp_path)

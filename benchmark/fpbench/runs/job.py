@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, ClassVar, Literal, Self
 
 from fpbench.method import Budget
+from fpbench.runs.renamed import former_name
 
 SCORING_VERSION = 3
 """Raised whenever a score or interval computed from the same predictions may change.
@@ -19,6 +20,24 @@ SCORING_VERSION = 3
 
 CLOSED_SET = "closed-set"
 TRANSFER = "transfer"
+
+FOLDING = "folding"
+"""The setting of a job with folds that says what is assigned to them."""
+
+BLOCKS = "blocks"
+"""Its value since whole blocks are: all crops of one region of a photograph together.
+
+Jobs of before have no such setting, and folds of single images: another assignment.
+"""
+
+EPOCHS = "epochs"
+"""The setting of a null control that says which epoch's weights are kept."""
+
+ALL_EPOCHS = "all"
+"""Its value since nothing is chosen on shuffled labels: those of the last epoch.
+
+Jobs of before have no such setting, and kept the best on validation images.
+"""
 
 Control = Literal["none", "shuffled-labels"]
 """A null control trains on shuffled labels, so every honest score must land at chance."""
@@ -174,11 +193,13 @@ class Job:
     def _content(self) -> dict[str, Any]:
         """What the key is made from; of the first two protocols it is written as ever.
 
-        Their jobs were published before there were others, and a published job keeps its name.
+        Their jobs were published before there were others, and a published job keeps its name,
+        also where its method has another one now.
         """
+        method, variant = former_name(self.method, self.variant)
         run: dict[str, Any] = {
-            "method": self.method,
-            "variant": self.variant,
+            "method": method,
+            "variant": variant,
             "method_version": self.method_version,
             "params": {k: value for k, value in self.params.items() if k not in self.files},
             "budget": self.budget,

@@ -10,13 +10,14 @@ from typing import Any
 from fpbench.distribution import renamed
 from fpbench.errors import BadInput
 from fpbench.runs.job import CLOSED_SET, TRANSFER, Limits
+from fpbench.runs.renamed import under_present_name
 
 SCHEMA_VERSION = 2
 """Whoever raises it adds the step from the version before to `MIGRATIONS`."""
 
 
 def migrated(content: dict[str, Any], path: Path) -> dict[str, Any]:
-    """The content of a record in the present schema.
+    """The content of a record in the present schema, under the names of today.
 
     Args:
         content: The document.
@@ -51,7 +52,7 @@ def migrated(content: dict[str, Any], path: Path) -> dict[str, Any]:
             ) from error
         version += 1
         content = {**content, "schema_version": version}
-    return content
+    return under_present_name(content)
 
 
 def _named(error: Exception) -> str:

@@ -11,6 +11,7 @@ from fpbench.errors import BadInput
 from fpbench.files import is_scratch, remove_abandoned, writing_folder
 from fpbench.runs.job import Job
 from fpbench.runs.record import RECORD_FILE, Record, read_record
+from fpbench.runs.renamed import former_name
 
 FIGURES = "figures"
 """The folder of pictures beside a record."""
@@ -32,7 +33,9 @@ class Store:
     def folder(self, job: Job) -> Path:
         """Where the job's files lie once it is finished."""
         dataset = Path(job.place).name.replace(":", "-").replace(",", "-")
-        return self.root / dataset / f"{job.method}-{job.variant}" / job.key
+        names = [(job.method, job.variant), former_name(job.method, job.variant)]
+        places = [self.root / dataset / "-".join(name) / job.key for name in names]
+        return next((place for place in places if place.is_dir()), places[0])
 
     def find(self, job: Job, families: Iterable[str] = ()) -> Record | None:
         """The record of a finished job, or None if it has to be run (again).

@@ -102,7 +102,7 @@ class RandomForest(Classifier):
 
     @property
     def _is_leaf(self) -> NDArray[np.bool_]:
-        return self._left == np.arange(len(self._left))
+        return np.asarray(self._left == np.arange(len(self._left)))
 
     def state(self) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:
         """All trees' nodes, one after another."""

@@ -45,12 +45,15 @@ class NetworkMethod(SavedMethod, Generic[Network]):
         watch: What chooses among epochs, see ``fpbench.compute.classification``.
         any_size: Whether images of other sizes than those of the fit can be judged, as with a
             network that ends in a global average and an input that no fixed size enters.
+        drawn_as: Name that its first weights are drawn under; empty for the card's. A method
+            that is renamed keeps the old one, so that its published results are repeated.
     """
 
     smoke_images: int | None = 32
     batch: ClassVar[int] = 256
     watch: ClassVar[Literal["cross_entropy", "error"]] = "cross_entropy"
     any_size: bool = False
+    drawn_as: ClassVar[str] = ""
 
     _budget: Budget = "small"
     _size: tuple[int, int] = (0, 0)
@@ -121,7 +124,7 @@ class NetworkMethod(SavedMethod, Generic[Network]):
         if context.budget == "smoke" and self.smoke_images is not None:
             train = at_most_per_source(train, self.smoke_images)
         self.look_at(train, reference, context)
-        with seeded(context.seed, self.card.name, "weights"):
+        with seeded(context.seed, self.drawn_as or self.card.name, "weights"):
             self._network = self.build(len(self._sources), initial=True)
             trained = self.to_train(self._network)
         try:

@@ -23,14 +23,6 @@ RIEMANN_CARD = MethodCard(
     version="1",
     variants={
         "geodesic": Variant("deviation from a geodesic centre of mass of real neighbours"),
-        "ablation": Variant(
-            "x − dec(enc(x)): the same autoencoder without neighbours and geometry",
-            {"projection": "reconstruction"},
-        ),
-        "highpass": Variant(
-            "x − a Gaussian blur of x: no real image is asked", {"projection": "blur"}
-        ),
-        "pixels": Variant("x itself: the attributor alone", {"projection": "none"}),
     },
     min_size=8,
     faithful=(
@@ -47,8 +39,9 @@ RIEMANN_CARD = MethodCard(
         "artifact and the training of the classifier are all fpbench's choices; a score here is "
         "no score of the authors' method.",
         "The artifact lives in pixels: x − μ(m), with m the centre of mass and μ the decoder's "
-        "mean. It holds what the autoencoder blurs; variant ablation shows how much that alone "
-        "attributes, highpass what a fixed blur does, pixels what the attributor does alone.",
+        "mean. It holds what the autoencoder blurs; the baseline resnet20 shows how much that "
+        "alone attributes (vae-residual), what a fixed blur does (highpass), and the attributor "
+        "alone (image).",
         "σ(z) is a radial basis network (Arvanitidis, Hansen, Hauberg, ICLR 2018), one value per "
         "channel and block of a 4×4 grid. The decoder's last layer is linear, so that distances "
         "between its images follow exactly from its last hidden units.",

@@ -2,32 +2,17 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
+from typing import Annotated, ClassVar
 
-import numpy as np
-
-from fpbench.images import ImageSet
-from fpbench.method import FitContext, MethodCard, Range, require_reference
-from fpbench_methods.bases.artifacts import ArtifactMethod, Attributor
+from fpbench.errors import BadInput
+from fpbench.method import MethodCard, Range
+from fpbench_methods.bases.artifacts import Attributor
 from fpbench_methods.bases.saved import Arrays, Facts
 from fpbench_methods.riemann.card import RIEMANN_CARD
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
-    from fpbench_methods.riemann.manifold import RealManifold
-    from fpbench_methods.riemann.plain import Blurred, Projector
-    from fpbench_methods.riemann.settings import Settings
-
-_PICTURED = {
-    "centre": ("projection onto real images", "artifact"),
-    "reconstruction": ("reconstruction", "artifact"),
-    "blur": ("image after a Gaussian blur", "artifact"),
-    "none": ("nothing", "the image itself"),
-}
+from fpbench_methods.riemann.projecting import ProjectionMethod
 
 
-class Riemann(ArtifactMethod):
+class Riemann(ProjectionMethod):
     """Artifacts a(x) = x − x* with x* decoded from a centre of mass of real neighbours.
 
     A variational autoencoder of the reference images gives its latent space the metric of its
@@ -36,100 +21,39 @@ class Riemann(ArtifactMethod):
     ICCV 2025). The network of `manifpt` reads the artifacts.
 
     Args:
-        projection: ``centre`` (the above), ``reconstruction`` (x* = dec(enc(x)), without
-            neighbours and geometry), ``blur`` (x* is x after a Gaussian blur) or ``none``
-            (x* = 0); the last two know no real image.
         k: Number of neighbours; None lets the budget decide: 5, 10 and 10.
         latent: Latent dimensions; None means 32, or 128 for images of more than 64 pixels.
         attributor: ``resnet20``, ``resnet50`` (from timm), or ``auto``: resnet50 for budget
             full, else resnet20.
         pretrained: Start resnet50 from ImageNet weights.
-        sigma: Standard deviation in pixels of the Gaussian of ``blur``.
     """
 
     card: ClassVar[MethodCard] = RIEMANN_CARD
-
-    _projector: Projector | None = None
+    residual_names = ("projection onto real images", "artifact")
+    any_size = False  # an autoencoder fixes the size
 
     def __init__(
         self,
         *,
-        projection: Literal["centre", "reconstruction", "blur", "none"] = "centre",
         k: Annotated[int | None, Range(1, 10_000)] = None,
         latent: Annotated[int | None, Range(1, 4096)] = None,
         attributor: Attributor = "auto",
         pretrained: bool = True,
-        sigma: Annotated[float, Range(above=0, most=1000)] = 2.0,
     ) -> None:
-        self.projection = projection
-        self.residual_names = _PICTURED[projection]
-        self.any_size = projection in ("blur", "none")  # an autoencoder fixes the size
         self.k = k
         self.latent = latent
         self.attributor = attributor
         self.pretrained = pretrained
-        self.sigma = sigma
 
-    def _settings(self) -> Settings:
-        from fpbench_methods.riemann.settings import settings_for
-
-        return settings_for(self._budget, self._size, k=self.k, latent=self.latent)
-
-    def look_at(self, train: ImageSet, reference: ImageSet, context: FitContext) -> None:
-        """Learn the manifold from the reference images."""
-        self._projector = self._plain() or self._learned(train, reference, context)
-
-    def _plain(self) -> Blurred | None:
-        """The projection, if it is one that learns nothing."""
-        from fpbench_methods.riemann.plain import Blurred
-
-        if self.projection == "none":
-            return Blurred(None)
-        return Blurred(self.sigma) if self.projection == "blur" else None
-
-    def _learned(self, train: ImageSet, reference: ImageSet, context: FitContext) -> RealManifold:
-        from fpbench.compute.device import numpy_generator
-        from fpbench_methods.riemann.manifold import RealManifold
-
-        require_reference(reference, "riemann")
-        if reference.size != train.size:
-            raise ValueError(
-                f"reference images of {reference.size[0]}x{reference.size[1]} cannot be a manifold "
-                f"for images of {train.size[0]}x{train.size[1]}"
+    @classmethod
+    def upgraded(cls, arrays: Arrays, facts: Facts) -> tuple[Arrays, Facts]:
+        """What was saved when the controls of `resnet20` were variants of this method."""
+        params = dict(facts.get("params", {}))
+        projection = params.pop("projection", "centre")
+        params.pop("sigma", None)
+        if projection != "centre":
+            raise BadInput(
+                f"This riemann was saved with projection={projection}, which is the method "
+                "resnet20 now; fit that one."
             )
-        settings = self._settings()
-        real = reference.pixels
-        if settings.most is not None and len(real) > settings.most:
-            drawn = numpy_generator(context.seed, "riemann", "reference").permutation(len(real))
-            real = real[np.sort(drawn[: settings.most])]
-        return RealManifold.learn(real, settings, self.projection == "centre", context)
-
-    def artifacts(self, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
-        """X − x* in units of [0, 1], shape (N, H, W, 3)."""
-        return self.fitted(self._projector).artifacts(pixels)
-
-    def residual(self, images: ImageSet) -> NDArray[np.float32]:
-        """X − x* in grey levels, shape (N, H, W, 3)."""
-        projector = self.fitted(self._projector)
-        if not len(images):
-            return np.empty(images.pixels.shape, np.float32)
-        return projector.artifacts(np.ascontiguousarray(images.pixels)) * np.float32(255)
-
-    def parameter_count(self) -> int | None:
-        """Parameters of the attributor, and of the autoencoder and its precision network."""
-        own = super().parameter_count()
-        if own is None or self._projector is None:
-            return None
-        models = self._projector.models
-        return own + sum(value.numel() for model in models for value in model.parameters())
-
-    def extra_arrays(self) -> Arrays:
-        """The manifold, if there is one."""
-        return self.fitted(self._projector).arrays()
-
-    def restore_extra(self, arrays: Arrays, facts: Facts) -> None:
-        """The manifold again."""
-        from fpbench_methods.riemann.manifold import RealManifold
-
-        geometric = self.projection == "centre"
-        self._projector = self._plain() or RealManifold.restore(arrays, self._settings(), geometric)
+        return arrays, facts | {"params": params}

@@ -9,10 +9,10 @@ from pathlib import Path
 from fpbench.errors import BadInput
 from fpbench.leaderboard.archive.claims import check_files, check_job, check_unlimited
 from fpbench.leaderboard.archive.layout import (
-    CARD,
     FIGURES,
     PNG,
     SENT_FIGURES,
+    card_path,
     evidence_folder,
     folders_of_records,
     record_path,
@@ -123,7 +123,7 @@ def _cards(root: Path, entries: list[Entry], problems: list[Problem]) -> dict[st
     cards: dict[str, PublishedCard] = {}
     seen: dict[Path, PublishedCard | None] = {}
     for entry in sorted(entries, key=lambda e: (e.record.created, e.link)):
-        path = entry.path.parent / CARD
+        path = card_path(entry.path, entry.record.job.method)
         if entry.record.job.protocol != CLOSED_SET and not path.exists():
             continue  # a method's card lies beside its closed-set records
         if path not in seen:

@@ -16,6 +16,7 @@ from pathlib import Path
 from fpbench.errors import BadInput
 from fpbench.runs.job import CLOSED_SET, TRANSFER
 from fpbench.runs.record import RECORD_FILE, ArtifactEntry, Record
+from fpbench.runs.renamed import former_name
 from fpbench.runs.store import OLD_TRANSFER_FILE
 
 RESULTS = "results"
@@ -65,7 +66,9 @@ def folder_name(name: str) -> str:
 
 
 def record_path(root: Path, record: Record) -> Path:
-    """Where a record lies under the leaderboards' folder `root`.
+    """Where a record lies under the leaderboards' folder `root`: under the name of today.
+
+    One that lies under the name that its method had when it was published stays there.
 
     Raises:
         BadInput: If the record's job is not a hash, or its dataset has a reserved name.
@@ -77,8 +80,22 @@ def record_path(root: Path, record: Record) -> Path:
         raise BadInput(
             f"A dataset cannot be called {record.job.test.name!r}: {place}.md is another board."
         )
-    folder = FOLDERS.get(record.job.protocol, record.job.protocol)
-    return root / folder / place / folder_name(record.job.method) / f"{record.key}.json"
+    folder = root / FOLDERS.get(record.job.protocol, record.job.protocol) / place
+    names = (record.job.method, former_name(record.job.method, record.job.variant)[0])
+    places = [folder / folder_name(name) / f"{record.key}.json" for name in names]
+    return next((path for path in places if path.exists()), places[0])
+
+
+def card_path(path: Path, method: str) -> Path:
+    """Where the card of a record's method lies, whose records may lie under a former name.
+
+    Args:
+        path: The record.
+        method: Its method's name.
+    """
+    if path.name in RUN_RECORDS:
+        return path.parent / CARD
+    return path.parent.parent / folder_name(method) / CARD
 
 
 def evidence_folder(path: Path) -> Path:

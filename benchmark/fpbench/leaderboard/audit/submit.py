@@ -20,11 +20,11 @@ from fpbench.leaderboard.archive.claims import (
     recomputed,
 )
 from fpbench.leaderboard.archive.layout import (
-    CARD,
     FIGURES,
     PNG,
     SENT_FIGURES,
     artifact_path,
+    card_path,
     evidence_folder,
     record_path,
 )
@@ -132,7 +132,8 @@ def prepare(path: Path, root: Path) -> Submission:
         for name, content in _figures(path).items():
             files[f"{beside}/{FIGURES}/{name}"] = content
     if record.job.protocol == CLOSED_SET:
-        files[f"{folder}/{CARD}"] = _card(record, path, target.parent / CARD)
+        card = card_path(target, record.job.method)
+        files[card.relative_to(root).as_posix()] = _card(record, path, card)
     if record.environment.git_dirty:
         notes.append("fpbench's checkout had changes that no commit holds.")
     if record.job.budget == "smoke":
