@@ -316,7 +316,7 @@ def fit(
     seed_everything(seed)
     cls = registry.method_class(chosen.name)
     unfitted = build_method(cls, chosen.variant, chosen.params)
-    return fit_method(unfitted, splits_of(loaded, None, None), context, shuffle_labels=False).method
+    return fit_method(unfitted, splits_of(loaded, None, None), context).method
 
 
 def fit_model(method: str, dataset: str | Path, out: str | Path, **fitting: Any) -> FittedModel:

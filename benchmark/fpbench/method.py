@@ -219,7 +219,8 @@ class Method(ABC):
             reference: Real images, disjoint from all others: those the generators were trained
                 on, an estimate of the data manifold. Empty where a dataset has no real images
                 (see `require_reference`).
-            validation: Labelled images for choosing and stopping.
+            validation: Labelled images for choosing and stopping; none in a null control, which
+                must not choose by labels that mean nothing.
             context: Seed, budget, device, progress and cache.
 
         Returns:

@@ -239,6 +239,25 @@ def test_a_null_control_is_held_against_permuted_names(root: Path, add: Any) -> 
     assert float(cells[5]) == pytest.approx(1 / 3, abs=0.04)
 
 
+def test_a_null_control_with_one_answer_has_no_power_and_is_not_counted(
+    root: Path, add: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from fpbench.leaderboard.ranking import judged
+
+    add(method="leak", control="shuffled-labels", skill=0.99)
+    add(method="numb", control="shuffled-labels", skill=0.33)
+    shares = iter([0.4, 0.97])  # in the order of names
+    monkeypatch.setattr(judged, "commonest_answer", lambda *_: next(shares))
+    build(root)
+    text = (root / "someone-gm-tiny.md").read_text("utf-8")
+    rows = text.split("## Null controls")[1].splitlines()
+    (numb,) = [row for row in rows if "numb" in row]
+    (leak,) = [row for row in rows if "leak" in row]
+    assert "without power (97 % of images get one answer)" in numb
+    # One test is left, so Holm's correction leaves its p-value as it is.
+    assert float(leak.split("|")[5]) == pytest.approx(1 / 3, abs=0.04)
+
+
 def test_a_null_control_without_predictions_is_named(root: Path, add: Any) -> None:
     add(method="prnu")
     path = add(method="null", control="shuffled-labels", skill=0.33)

@@ -3,7 +3,12 @@ import pytest
 from scipy.stats import binom
 
 from fpbench.metrics.attribution import accuracy
-from fpbench.metrics.null_control import chance_interval
+from fpbench.metrics.null_control import (
+    POWERLESS,
+    chance_interval,
+    chance_p_value,
+    commonest_answer,
+)
 
 
 def test_of_independent_guesses_is_the_binomial_interval() -> None:
@@ -41,3 +46,16 @@ def test_real_is_left_out() -> None:
     labels = np.repeat(np.arange(3), 20)
     proba = np.eye(3)[labels]
     assert chance_interval(labels, proba, real=0) == (0.0, 1.0)
+
+
+def test_one_answer_to_nearly_all_images_is_known_for_what_it_is() -> None:
+    """It is at chance whatever it was trained on: the p-value alone would pass it."""
+    labels = np.repeat(np.arange(4), 50)
+    answers = np.full(200, 2)
+    answers[:8] = 1
+    proba = np.eye(4)[answers]
+    assert chance_p_value(labels, proba, None) > 0.5
+    assert commonest_answer(labels, proba, None) == pytest.approx(0.96)
+    assert commonest_answer(labels, proba, None) >= POWERLESS
+    # Images of Real are not asked: those that are left get four answers evenly.
+    assert commonest_answer(labels, np.eye(4)[labels], real=0) == pytest.approx(1 / 3)

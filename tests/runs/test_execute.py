@@ -252,6 +252,7 @@ def test_interrupting_leaves_no_job_folder(monkeypatch: pytest.MonkeyPatch, tmp_
 
 
 def test_folds_are_disjoint_and_cover_everything() -> None:
+    from fpbench.datasets.origins.photographs import region_of
     from fpbench.datasets.resolve import resolve
     from fpbench.runs.splits import splits_of
 
@@ -267,7 +268,16 @@ def test_folds_are_disjoint_and_cover_everything() -> None:
         parts = [set(p.ids.tolist()) for p in (splits.train, splits.validation, splits.test)]
         assert not (parts[0] & parts[1] or parts[0] & parts[2] or parts[1] & parts[2])
         counts = np.bincount(splits.test.labels)
-        assert counts.max() - counts.min() <= 1
+        assert counts[1:].max() - counts[1:].min() <= 1
+        assert abs(int(counts[0]) - int(counts[1])) <= 3
+        # No region of a photograph is on both sides.
+        regions = [{region_of(name) for name in part} - {None} for part in parts]
+        assert regions[2] and not regions[2] & (regions[0] | regions[1])
+    # Published folds keep their assignment: neighbouring crops on both sides among them.
+    older = splits_of(dataset, 0, 5, by_block=False)
+    counts = np.bincount(older.test.labels)
+    assert counts.max() - counts.min() <= 1
+    assert {region_of(i) for i in older.test.ids} & {region_of(i) for i in older.train.ids} - {None}
 
 
 @pytest.mark.slow

@@ -220,13 +220,13 @@ def fit_and_probe(
     def make() -> tuple[Method, Probe | None]:
         check_size(cls, chosen.name, splits.train)
         unfitted = build_method(cls, chosen.variant, chosen.params)
-        method = fit(unfitted, splits, context, shuffle_labels=False).method
+        method = fit(unfitted, splits, context).method
         if method.implements("predict_proba"):
             return method, None
         embedded = [
             method.embed(images.unlabelled()) for images in (splits.train, splits.validation)
         ]
-        return method, fit_probe(splits, embedded[0], embedded[1], context, shuffle_labels=False)
+        return method, fit_probe(splits, embedded[0], embedded[1], context)
 
     made: tuple[Method, Probe | None] = _guarded(label, make)
     return made

@@ -116,6 +116,20 @@ def run(
     sys.exit(exit_code(records, problems))
 
 
+def _power(record: Record, folder: Path) -> str:
+    """What a null control says, in a line."""
+    from fpbench.metrics.null_control import POWERLESS, chance_interval, commonest_answer
+    from fpbench.runs.rescoring import predictions_of
+
+    evidence, labels = predictions_of(record, folder)
+    found = labels.labels, evidence.proba, labels.real
+    share = commonest_answer(*found)
+    if share >= POWERLESS:
+        return f"without power: {100 * share:.0f} % of images get one answer, so nothing is tested"
+    low, high = chance_interval(*found)
+    return f"95 % of controls of this kind lie between {number(low)} and {number(high)}"
+
+
 def _show(job: Job, record: Record, folder: Path) -> None:
     """Print one job's scores, and where its files lie."""
     from fpbench.cli.jobs import print_cost, print_remarks, print_training, score_table
@@ -126,6 +140,8 @@ def _show(job: Job, record: Record, folder: Path) -> None:
     console().print(table)
     print_training(record)
     print_remarks(job, record)
+    if job.control != "none" and record.status == "done":
+        click.echo(f"control  {_power(record, folder)}")
     print_cost(record)
     drawn = sorted((folder / "figures").glob("*.png")) if folder.is_dir() else []
     click.echo(f"record   {folder / 'record.json'}")

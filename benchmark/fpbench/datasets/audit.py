@@ -250,9 +250,7 @@ def _scores(dataset: GMDataset, proba: NDArray[np.floating]) -> dict[str, Any]:
     labels, ids = dataset.test.labels, dataset.test.ids.tolist()
     return {
         **_score(accuracy_score(labels, proba, dataset.real, ids=ids)),
-        "with_real": _score(
-            accuracy_score(labels, proba, dataset.real, with_real=True, ids=ids)
-        ),
+        "with_real": _score(accuracy_score(labels, proba, dataset.real, with_real=True, ids=ids)),
     }
 
 

@@ -8,6 +8,9 @@ from numpy.typing import ArrayLike
 from fpbench.metrics.attribution import confusion_matrix
 from fpbench.metrics.score import Floats
 
+POWERLESS = 0.95
+"""Share of images with one answer from which on a null control is without power."""
+
 
 def chance_interval(
     labels: ArrayLike,
@@ -82,6 +85,29 @@ def chance_p_value(
     above = 1 + int((accuracies >= value - 1e-9).sum())
     below = 1 + int((accuracies <= value + 1e-9).sum())
     return min(1.0, 2 * min(above, below) / (1 + repeats))
+
+
+def commonest_answer(labels: ArrayLike, proba: ArrayLike, real: int | None) -> float:
+    """Share of the images of generators that are given the commonest answer.
+
+    Real is left out, as in the accuracy; a shared highest probability counts 1/t for each. A
+    classifier near 1 tells nothing apart, so whatever it was trained on it is at chance.
+
+    Args:
+        labels: int (N,), column of each image's source.
+        proba: float (N, K).
+        real: Column of Real, or None.
+
+    Raises:
+        ValueError: If shapes do not fit.
+        NotComputable: As `fpbench.metrics.attribution.accuracy`.
+
+    >>> proba = np.eye(3)[[0, 0, 0, 1]]
+    >>> commonest_answer([0, 1, 2, 2], proba, None)
+    0.75
+    """
+    matrix = confusion_matrix(labels, proba, real, with_real=False)
+    return float(matrix.sum(axis=0).max() / matrix.sum())
 
 
 def _renamed(

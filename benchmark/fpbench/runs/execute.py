@@ -25,7 +25,7 @@ from fpbench.runs.curve import TrainingEntry
 from fpbench.runs.environment import describe_environment
 from fpbench.runs.evidence import write_evidence
 from fpbench.runs.job import Job, Side
-from fpbench.runs.judge import Stopwatch, build_method, fit, sentence_of
+from fpbench.runs.judge import NullControl, Stopwatch, build_method, fit, sentence_of
 from fpbench.runs.options import JobOptions
 from fpbench.runs.plan import hashes_of_files
 from fpbench.runs.plugins import protocol_named
@@ -165,7 +165,7 @@ class _Attempt:
         method = build_method(self.cls, job.variant, job.params)
         context = limited(self.context, self.options.time_limit)
         with trainings_noted() as logs:
-            fitted = fit(method, prepared.splits, context, shuffle_labels=job.control != "none")
+            fitted = fit(method, prepared.splits, context, null=NullControl.of(job))
         training = [TrainingEntry.of(log) for log in logs]
         outcome = self.protocol.judge(fitted, prepared, context, job)
         report = self.context.progress

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +15,7 @@ from fpbench.images import ImageSet
 from fpbench.method import FitContext, Method, MethodDeclined
 from fpbench.metrics.bags import draw_bags
 from fpbench.metrics.score import NotComputable
+from fpbench.runs.job import ALL_EPOCHS, EPOCHS, Job
 from fpbench.runs.splits import Splits
 from fpbench.scores.bags import BAG_SIZES
 from fpbench.scores.evidence import BagOutput, Outcome
@@ -46,6 +47,36 @@ def build_method(cls: type[Method], variant: str, params: Mapping[str, Any]) -> 
 def shuffled(images: ImageSet, seed: int) -> ImageSet:
     """The same images under shuffled labels: the null control."""
     return images.with_labels(np.random.default_rng(seed).permutation(images.labels))
+
+
+@dataclass(frozen=True)
+class NullControl:
+    """How far a job is one: what it is trained on tells nothing of the sources.
+
+    Attributes:
+        shuffle: Whether training and validation labels are shuffled.
+        all_epochs: Whether nothing is chosen on validation images, so that every training goes to
+            its last epoch. With shuffled labels the best epoch on validation images is one that
+            has learned nothing and gives all images one answer, which tests nothing. Controls of
+            before did choose.
+    """
+
+    shuffle: bool = False
+    all_epochs: bool = False
+
+    @classmethod
+    def of(cls, job: Job) -> Self:
+        """As a job asks."""
+        return cls(job.control != "none", job.settings.get(EPOCHS) == ALL_EPOCHS)
+
+    def labelled(self, splits: Splits, seed: int) -> tuple[ImageSet, ImageSet]:
+        """Training and validation images under the labels that are trained on."""
+        if not self.shuffle:
+            return splits.train, splits.validation
+        return shuffled(splits.train, seed), shuffled(splits.validation, seed + 1)
+
+
+NO_CONTROL = NullControl()
 
 
 def check_embeddings(name: str, values: Any, count: int) -> NDArray[np.float32]:
@@ -129,21 +160,23 @@ class Fitted:
     seconds: float
 
 
-def fit(method: Method, splits: Splits, context: FitContext, *, shuffle_labels: bool) -> Fitted:
+def fit(
+    method: Method, splits: Splits, context: FitContext, *, null: NullControl = NO_CONTROL
+) -> Fitted:
     """Fit a method.
 
     Args:
         method: An unfitted one.
         splits: Its image sets.
         context: The circumstances.
-        shuffle_labels: Whether to train under shuffled labels.
+        null: Whether it is a null control.
 
     Raises:
         MethodDeclined: If the method cannot be had here.
     """
-    train, validation = splits.train, splits.validation
-    if shuffle_labels:
-        train, validation = shuffled(train, context.seed), shuffled(validation, context.seed + 1)
+    train, validation = null.labelled(splits, context.seed)
+    if null.all_epochs:
+        validation = validation.select(np.empty(0, np.int64))
     stopwatch = Stopwatch()
     method.fit(train, reference=splits.reference, validation=validation, context=context)
     return Fitted(method, stopwatch.lap())
@@ -184,7 +217,7 @@ def fit_probe(
     validation_embedded: NDArray[np.float32],
     context: FitContext,
     *,
-    shuffle_labels: bool,
+    null: NullControl = NO_CONTROL,
 ) -> Probe:
     """The common probe on a method's embeddings.
 
@@ -193,13 +226,15 @@ def fit_probe(
         embedded: Embeddings of the training images, shape (M, D).
         validation_embedded: Of the validation images.
         context: For seed and device.
-        shuffle_labels: Whether it is trained under the shuffled labels of `fit`.
+        null: Whether it is a null control, trained under the shuffled labels of `fit`; then,
+            where nothing may be chosen on validation images, the training images decide when it
+            has learned.
     """
     from fpbench.compute.probe import Probe
 
-    train, validation = splits.train, splits.validation
-    if shuffle_labels:
-        train, validation = shuffled(train, context.seed), shuffled(validation, context.seed + 1)
+    train, validation = null.labelled(splits, context.seed)
+    if null.all_epochs:
+        validation, validation_embedded = train, embedded
     return Probe().fit(
         embedded,
         train.labels,
@@ -216,7 +251,7 @@ Answer = Callable[[ImageSet], NDArray[np.float32]]
 
 
 def answering(
-    fitted: Fitted, splits: Splits, context: FitContext, *, shuffle_labels: bool = False
+    fitted: Fitted, splits: Splits, context: FitContext, *, null: NullControl = NO_CONTROL
 ) -> Answer:
     """Who answers for a method: its own probabilities, else the common probe on its embeddings.
 
@@ -224,7 +259,7 @@ def answering(
         fitted: The method.
         splits: Its image sets; a probe is trained on its embeddings of them.
         context: The circumstances.
-        shuffle_labels: Whether it was trained under shuffled labels.
+        null: Whether it is a null control.
 
     Raises:
         InvalidOutput: If what the method returns breaks its contract; the answer raises it too.
@@ -239,7 +274,7 @@ def answering(
             "predict_proba", method.predict_proba(images), len(images), classes
         )
     trained, validated = embed(splits.train.unlabelled()), embed(splits.validation.unlabelled())
-    probe = fit_probe(splits, trained, validated, context, shuffle_labels=shuffle_labels)
+    probe = fit_probe(splits, trained, validated, context, null=null)
     return lambda images: check_proba(
         "the probe", probe.predict_proba(embed(images)), len(images), classes
     )
@@ -250,7 +285,7 @@ def judge(
     splits: Splits,
     context: FitContext,
     *,
-    shuffle_labels: bool = False,
+    null: NullControl = NO_CONTROL,
     bag_sizes: Sequence[int] = BAG_SIZES,
     need_probe: bool = True,
 ) -> Outcome:
@@ -260,7 +295,7 @@ def judge(
         fitted: The method.
         splits: Its image sets.
         context: The circumstances.
-        shuffle_labels: Whether it was trained under shuffled labels.
+        null: Whether it is a null control.
         bag_sizes: Sizes of the bags that a set-level classifier judges.
         need_probe: Whether the common probe is asked for, where the method has probabilities of
             its own; without it the outcome's `probe_proba` are the scored probabilities.
@@ -297,9 +332,7 @@ def judge(
             )
     probe_proba, inference_seconds = None, embed_seconds
     if probed:
-        probe = fit_probe(
-            splits, train_embedded, validation_embedded, context, shuffle_labels=shuffle_labels
-        )
+        probe = fit_probe(splits, train_embedded, validation_embedded, context, null=null)
         stopwatch.lap()
         probe_proba = check_proba("the probe", probe.predict_proba(embedded), len(test), classes)
         inference_seconds += stopwatch.lap()

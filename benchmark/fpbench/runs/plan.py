@@ -16,7 +16,17 @@ from fpbench.errors import BadInput
 from fpbench.files import file_sha256
 from fpbench.images import Source
 from fpbench.method import Budget, Method
-from fpbench.runs.job import CLOSED_SET, Control, Job, Limits, Side
+from fpbench.runs.job import (
+    ALL_EPOCHS,
+    BLOCKS,
+    CLOSED_SET,
+    EPOCHS,
+    FOLDING,
+    Control,
+    Job,
+    Limits,
+    Side,
+)
 from fpbench.runs.plugins import protocol_named
 
 EVERYTHING = "all"
@@ -134,6 +144,10 @@ def make_plan(
         raise BadInput(f"--folds {folds} is not possible; use 3 or more (train, validation, test).")
     asked = protocol_named(protocol)
     complete = asked.complete(settings or {})
+    if folds is not None:
+        complete[FOLDING] = BLOCKS
+    if control != "none":
+        complete[EPOCHS] = ALL_EPOCHS
     asked.check_limits(limits or Limits())
     resolved = [resolve(name, params or {}) for name in methods]
     fold_numbers: Sequence[int | None] = range(folds) if folds is not None else (None,)

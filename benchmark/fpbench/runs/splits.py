@@ -14,6 +14,7 @@ from fpbench.datasets.layout import LABELLED_SPLITS
 from fpbench.datasets.splitting import divide
 from fpbench.errors import BadInput, suggest
 from fpbench.images import ImageSet, select_across
+from fpbench.runs.job import BLOCKS, FOLDING, Job
 
 
 @dataclass(frozen=True)
@@ -28,6 +29,8 @@ class Splits:
 
 def assign_folds(labels: NDArray[np.int64], folds: int, seed: int) -> NDArray[np.int64]:
     """Fold of each image, stratified: the folds of one source differ in size by at most one.
+
+    It splits what belongs together; only jobs of before there were blocks are assigned so.
 
     Args:
         labels: Sources of shape (N,).
@@ -64,9 +67,35 @@ def assign_grouped_folds(
     return assigned
 
 
+def regions_of(ids: Sequence[str]) -> list[str]:
+    """Groups of images that no dataset names: crops of one region of a photograph.
+
+    Args:
+        ids: Ids of N images.
+
+    Returns:
+        The region of each crop (see `region_of`); empty for an image that stands alone.
+    """
+    from fpbench.datasets.origins.photographs import region_of
+
+    return [region_of(name) or "" for name in ids]
+
+
 def _groups_of(dataset: GMDataset) -> list[str]:
     """Groups of the images of train, validation and test, in this order."""
-    return [name for split in LABELLED_SPLITS for name in dataset.groups[split]]
+    if dataset.groups:
+        return [name for split in LABELLED_SPLITS for name in dataset.groups[split]]
+    parts = (dataset.train, dataset.validation, dataset.test)
+    return regions_of([name for part in parts for name in part.ids.tolist()])
+
+
+def splits_of_job(dataset: GMDataset, job: Job) -> Splits:
+    """The splits that a job is given before its limits.
+
+    Raises:
+        BadInput: As `splits_of`.
+    """
+    return splits_of(dataset, job.fold, job.folds, by_block=job.settings.get(FOLDING) == BLOCKS)
 
 
 def limit_splits(
@@ -105,7 +134,9 @@ def limit_splits(
     return Splits(reference, train, splits.validation, splits.test)
 
 
-def splits_of(dataset: GMDataset, fold: int | None, folds: int | None) -> Splits:
+def splits_of(
+    dataset: GMDataset, fold: int | None, folds: int | None, *, by_block: bool = True
+) -> Splits:
     """The dataset's own splits, or those of one fold.
 
     With folds, the images of train, validation and test are pooled and assigned to folds once
@@ -113,6 +144,13 @@ def splits_of(dataset: GMDataset, fold: int | None, folds: int | None) -> Splits
     images): fold `fold` is the test set, the next one the validation set, the others train. No
     group of images is in two folds. The reference set stays. Large sets are memory-mapped as the
     dataset's own splits are.
+
+    Args:
+        dataset: The dataset.
+        fold: Which fold is tested, or None for the dataset's own splits.
+        folds: Their number, or None.
+        by_block: Whether crops of one region of a photograph are a group where the dataset names
+            none, else single images are assigned.
 
     Raises:
         BadInput: If a source has fewer images than folds, or groups cannot be put into folds.
@@ -128,7 +166,7 @@ def splits_of(dataset: GMDataset, fold: int | None, folds: int | None) -> Splits
             f"more (train, validation, test), and at most {smallest}, the images of its smallest "
             "source."
         )
-    if dataset.groups:
+    if dataset.groups or by_block:
         assigned = assign_grouped_folds(labels, _groups_of(dataset), folds, seed=0)
         emptiest = min(
             int(np.bincount(labels[assigned == k], minlength=len(dataset.sources)).min())

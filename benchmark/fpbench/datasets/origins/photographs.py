@@ -8,6 +8,7 @@ a block's border: crops of different splits come from disjoint regions.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
@@ -30,6 +31,9 @@ if TYPE_CHECKING:
     from fpbench.datasets.schema import Counts
 
 CROP = 32
+
+_ID = re.compile(r"(?P<photograph>[a-z]+)-(?P<top>\d{4})-(?P<left>\d{4})(-\d)?")
+_REGION = 96  # pixels: the widest blocks that are assigned to splits
 
 
 @dataclass(frozen=True)
@@ -164,6 +168,28 @@ class Crop:
     def id(self) -> str:
         """Distinct name of the crop."""
         return f"{self.photograph}-{self.top:04d}-{self.left:04d}"
+
+
+def region_of(crop: str) -> str | None:
+    """The region of a photograph that a crop was cut from, by the crop's id.
+
+    Regions are squares of 96 pixels of a photograph; a crop belongs to the one that holds its
+    first pixel. Crops of different regions that do not overlap share no pixel.
+
+    Args:
+        crop: Its id; that of a form of it in a synthetic dataset ends in the form's number.
+
+    Returns:
+        A name of the region, or None for an id that is no crop's of these photographs.
+
+    >>> region_of("coffee-0104-0428"), region_of("coffee-0136-0396"), region_of("dcgan-0001-0002")
+    ('coffee 1 4', 'coffee 1 4', None)
+    """
+    found = _ID.fullmatch(crop)
+    if found is None or found["photograph"] not in {entry.name for entry in PHOTOGRAPHS}:
+        return None
+    place = (int(found[axis]) // _REGION for axis in ("top", "left"))
+    return " ".join([found["photograph"], *map(str, place)])
 
 
 @cache

@@ -175,7 +175,8 @@ CONTROLS = (
     "Trained on shuffled labels, a method must land at chance. The chance interval holds 95 % of "
     "the accuracies that its predictions give when the names of the sources are permuted: whatever "
     "it tells apart, it may call by any name. p: two-sided, corrected by Holm over all controls "
-    "here"
+    "here that have power. One that gives a single answer to 95 % of the images or more tells "
+    "nothing apart: it is without power, and not counted as passed"
 )
 
 
@@ -186,7 +187,9 @@ def _controls(controls: Sequence[Control]) -> list[str]:
     for control in controls:
         record = control.entry.record
         shown, _ = c.score_texts(record.score_values.get(HEADLINE))
-        verdict = p_text(control.p_value) if control.at_chance else f"**{p_text(control.p_value)}**"
+        verdict = verdict_text(control)
+        if not control.without_power and not control.at_chance:
+            verdict = f"**{verdict}**"
         rows.append(
             [escape(record.job.label), record.job.budget, shown,
              f"[{c.number(control.low)}, {c.number(control.high)}]", verdict,
@@ -195,6 +198,13 @@ def _controls(controls: Sequence[Control]) -> list[str]:
     lines = ["## Null controls", "", f"{CONTROLS}; bold below 0.05.", ""]
     headings = ["method", "budget", "accuracy", "chance interval", "p", "seed", "record"]
     return lines + markdown_table(headings, rows)
+
+
+def verdict_text(control: Control) -> str:
+    """What a null control says: its p-value, or that it has no power."""
+    if control.without_power:
+        return f"without power ({100 * control.commonest:.0f} % of images get one answer)"
+    return p_text(control.p_value)
 
 
 def p_text(p: float) -> str:

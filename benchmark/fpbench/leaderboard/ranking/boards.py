@@ -26,6 +26,7 @@ from fpbench.leaderboard.ranking.rows import (
 from fpbench.metrics.comparison import Comparisons, compare_rows
 from fpbench.metrics.ranking import rank_ranges
 from fpbench.metrics.statistics import holm
+from fpbench.runs.job import BLOCKS, FOLDING
 from fpbench.runs.record import Record, SourceEntry
 
 BUDGETS = ("full", "small", "smoke")
@@ -152,7 +153,7 @@ def _board(
     done = [e for e in runs if e.record.status == "done"]
     sections = []
     kinds = grouped(done, _kind)
-    for kind in sorted(kinds, key=lambda k: (BUDGETS.index(k[0]), k[1] or 0, -k[2])):
+    for kind in sorted(kinds, key=lambda k: (BUDGETS.index(k[0]), k[1] or 0, k[2], -k[3])):
         section = _section(kind, current(kinds[kind]), cards, problems)
         if section.rows:
             sections.append(section)
@@ -182,7 +183,10 @@ def _revision(entry: Entry) -> str:
 
 
 def _controls(shown: Iterable[Entry], problems: list[Problem]) -> tuple[Control, ...]:
-    """Null controls in the order of their configurations, p-values corrected by Holm."""
+    """Null controls in the order of their configurations.
+
+    p-values of those that have power are corrected by Holm.
+    """
     found = []
     for entry in sorted(shown, key=lambda e: (configuration(e), e.record.job.seed, e.link)):
         if entry.record.job.control == "none" or entry.record.status != "done":
@@ -191,15 +195,19 @@ def _controls(shown: Iterable[Entry], problems: list[Problem]) -> tuple[Control,
             found.append(read_control(entry))
         except BadInput as error:
             problems.append(Problem(entry.link, str(error).removeprefix(f"{entry.link}: ")))
-    corrected = holm([control.p_value for control in found])
+    # A control without power tests nothing: it is not counted among the tests either.
+    telling = [control for control in found if not control.without_power]
+    corrected = iter(holm([control.p_value for control in telling]))
     return tuple(
-        replace(control, p_value=float(p)) for control, p in zip(found, corrected, strict=True)
+        control if control.without_power else replace(control, p_value=float(next(corrected)))
+        for control in found
     )
 
 
-def _kind(entry: Entry) -> tuple[str, int | None, int]:
+def _kind(entry: Entry) -> tuple[str, int | None, bool, int]:
     job = entry.record.job
-    return job.budget, job.folds, job.scoring
+    by_image = job.folds is not None and job.settings.get(FOLDING) != BLOCKS
+    return job.budget, job.folds, by_image, job.scoring
 
 
 def _dataset(shown: Iterable[Entry], newest: Record) -> DatasetEntry:
@@ -228,12 +236,12 @@ def _declined(runs: Sequence[Entry]) -> list[Entry]:
 
 
 def _section(
-    kind: tuple[str, int | None, int],
+    kind: tuple[str, int | None, bool, int],
     entries: Sequence[Entry],
     cards: Mapping[str, PublishedCard],
     problems: list[Problem],
 ) -> Section:
-    budget, folds, scoring = kind
+    budget, folds, by_image, scoring = kind
     entries = of_same_weights(_same_setup(_newest_runs(entries), problems), problems)
     for members in grouped(entries, configuration).values():
         if _deterministic(members[0], cards):
@@ -250,7 +258,7 @@ def _section(
     rows = _same_images(told, problems)
     rows.sort(key=_position)
     rows, pairs, paired = _ranked(rows)
-    return Section(budget, folds, scoring, tuple(rows), pairs, paired)
+    return Section(budget, folds, scoring, tuple(rows), pairs, paired, by_image)
 
 
 def _newest_runs(entries: Sequence[Entry]) -> list[Entry]:

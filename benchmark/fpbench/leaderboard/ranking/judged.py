@@ -13,7 +13,12 @@ from fpbench.leaderboard.archive.collect import Entry
 from fpbench.leaderboard.archive.layout import evidence_folder
 from fpbench.metrics.attribution import confusion_matrix, image_correctness
 from fpbench.metrics.comparison import RunSummary, summarise_runs
-from fpbench.metrics.null_control import chance_interval, chance_p_value
+from fpbench.metrics.null_control import (
+    POWERLESS,
+    chance_interval,
+    chance_p_value,
+    commonest_answer,
+)
 from fpbench.metrics.score import NotComputable
 from fpbench.runs.rescoring import predictions_of
 from fpbench.scores.evidence import Labels
@@ -112,13 +117,21 @@ class Control:
         entry: Its record.
         low: Lower end of the 95 % interval of its accuracy under random renamings.
         high: Upper end.
-        p_value: Two-sided p-value of its accuracy; on a board corrected by Holm over its controls.
+        p_value: Two-sided p-value of its accuracy; on a board corrected by Holm over its controls
+            that have power.
+        commonest: Share of images that it gives one answer.
     """
 
     entry: Entry
     low: float
     high: float
     p_value: float
+    commonest: float = 0.0
+
+    @property
+    def without_power(self) -> bool:
+        """Whether it tells nothing apart, so that being at chance says nothing."""
+        return self.commonest >= POWERLESS
 
     @property
     def at_chance(self) -> bool:
@@ -136,9 +149,10 @@ def read_control(entry: Entry) -> Control:
     try:
         low, high = chance_interval(found.labels, proba, found.real)
         p_value = chance_p_value(found.labels, proba, found.real)
+        commonest = commonest_answer(found.labels, proba, found.real)
     except NotComputable as error:
         raise BadInput(f"{entry.link}: the predictions define no accuracy: {error}") from error
-    return Control(entry, low, high, p_value)
+    return Control(entry, low, high, p_value, commonest)
 
 
 def of_seeds(parts: Sequence[Judged], deterministic: bool = False) -> JudgedRow | None:

@@ -113,6 +113,7 @@ class Section:
         rows: Highest accuracy first, rows without one last.
         pairs: Comparisons of the rows that have predictions of the same images.
         paired: Positions in `rows` of the rows of `pairs`.
+        by_image: Whether folds are of single images, as they were before blocks were assigned.
     """
 
     budget: str
@@ -121,11 +122,13 @@ class Section:
     rows: tuple[Row, ...]
     pairs: Comparisons | None = None
     paired: tuple[int, ...] = ()
+    by_image: bool = False
 
     @property
     def title(self) -> str:
         """E.g. ``Budget small, 10 folds``."""
         folds = "" if self.folds is None else f", {self.folds} folds"
+        folds += " of single images" if self.by_image else ""
         return f"Budget {self.budget}{folds}"
 
     @property

@@ -17,7 +17,7 @@ from fpbench.images import ImageSet, Source
 from fpbench.method import FitContext, Method
 from fpbench.metrics.score import Score
 from fpbench.runs.job import Job, Limits, Side
-from fpbench.runs.judge import Fitted, check_size, judge
+from fpbench.runs.judge import Fitted, NullControl, check_size, judge
 from fpbench.runs.record import ArtifactEntry, Record, SideEntry, SourceEntry
 from fpbench.runs.splits import Splits
 from fpbench.scores.bags import BAG_SIZES
@@ -201,7 +201,7 @@ class Protocol(ABC):
             fitted,
             prepared.splits,
             context,
-            shuffle_labels=job.control != "none",
+            null=NullControl.of(job),
             bag_sizes=job.limits.bag_sizes or BAG_SIZES,
         )
 

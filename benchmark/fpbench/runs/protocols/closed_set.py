@@ -19,7 +19,7 @@ from fpbench.runs.protocols.base import (
     describe_dataset,
 )
 from fpbench.runs.record import ArtifactEntry
-from fpbench.runs.splits import limit_splits, splits_of
+from fpbench.runs.splits import limit_splits, splits_of_job
 from fpbench.runs.structure import describe_structure, read_structure, write_structure
 from fpbench.scores.catalogue import SAME_SOURCES
 from fpbench.scores.evidence import ScoringSettings
@@ -36,7 +36,7 @@ class ClosedSet(Protocol):
         """The dataset's own splits or those of one fold, less what the job's limits take away."""
         dataset = load(job.test)
         splits = limit_splits(
-            splits_of(dataset, job.fold, job.folds),
+            splits_of_job(dataset, job),
             job.limits.train_images,
             job.limits.reference_images,
             job.seed,

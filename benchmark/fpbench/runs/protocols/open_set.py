@@ -14,10 +14,10 @@ from fpbench.errors import BadInput, suggest
 from fpbench.images import Source
 from fpbench.method import FitContext
 from fpbench.runs.job import Job
-from fpbench.runs.judge import Fitted, check_unknown_scores, judge, show
+from fpbench.runs.judge import Fitted, NullControl, check_unknown_scores, judge, show
 from fpbench.runs.protocols.base import Describe, Load, Prepared, Protocol, describe_side
 from fpbench.runs.record import Record
-from fpbench.runs.splits import Splits, limit_splits, restrict_sources, splits_of
+from fpbench.runs.splits import Splits, limit_splits, restrict_sources, splits_of_job
 from fpbench.scores.catalogue import FAMILIES
 from fpbench.scores.evidence import Outcome, ScoringSettings
 from fpbench.scores.open_set import OWN
@@ -108,7 +108,7 @@ class OpenSet(Protocol):
         unknown = named(job.settings["unknown"], dataset.sources, job.test.title)
         known = [s.name for s in dataset.sources if not s.is_real and s.name not in unknown]
         whole = limit_splits(
-            splits_of(dataset, job.fold, job.folds),
+            splits_of_job(dataset, job),
             job.limits.train_images,
             job.limits.reference_images,
             job.seed,
@@ -142,7 +142,7 @@ class OpenSet(Protocol):
             fitted,
             splits,
             context,
-            shuffle_labels=job.control != "none",
+            null=NullControl.of(job),
             bag_sizes=(),
             need_probe=False,
         )

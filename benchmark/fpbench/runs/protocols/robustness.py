@@ -24,10 +24,10 @@ from fpbench.images import ImageSet
 from fpbench.method import FitContext
 from fpbench.runs.figures import draw_each
 from fpbench.runs.job import Job
-from fpbench.runs.judge import Fitted, Stopwatch, answering, shown_order
+from fpbench.runs.judge import Fitted, NullControl, Stopwatch, answering, shown_order
 from fpbench.runs.protocols.base import Drawable, Load, Prepared, Protocol, describe_dataset
 from fpbench.runs.record import Record
-from fpbench.runs.splits import limit_splits, splits_of
+from fpbench.runs.splits import limit_splits, splits_of_job
 from fpbench.scores.attribution import ACCURACY
 from fpbench.scores.catalogue import FAMILIES
 from fpbench.scores.evidence import Outcome, ScoringSettings
@@ -60,7 +60,7 @@ class Robustness(Protocol):
         """
         dataset = load(job.test)
         splits = limit_splits(
-            splits_of(dataset, job.fold, job.folds),
+            splits_of_job(dataset, job),
             job.limits.train_images,
             job.limits.reference_images,
             job.seed,
@@ -88,7 +88,7 @@ class Robustness(Protocol):
         """Ask for probabilities of the clean test images, and at every strength."""
         splits, method = prepared.splits, fitted.method
         test = splits.test
-        ask = answering(fitted, splits, context, shuffle_labels=job.control != "none")
+        ask = answering(fitted, splits, context, null=NullControl.of(job))
         classes = len(splits.train.sources)
         parts = list(_parts(test, context.seed))
         stopwatch = Stopwatch()

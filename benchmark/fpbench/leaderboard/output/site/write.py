@@ -21,8 +21,8 @@ from fpbench.leaderboard.output.overviews import average_rank_sentence
 from fpbench.leaderboard.output.render import (
     CONTROLS,
     HOW_TO_READ,
-    p_text,
     shortcut_sentence,
+    verdict_text,
 )
 from fpbench.leaderboard.output.site import pages
 from fpbench.leaderboard.output.site.downloads import board_csv, board_json
@@ -226,7 +226,7 @@ def _dataset(leaderboards: Leaderboards, board: Board, pictures: dict[str, Path]
             _entry(control.entry)
             | {
                 "interval": f"[{c.number(control.low)}, {c.number(control.high)}]",
-                "p": p_text(control.p_value),
+                "p": verdict_text(control),
             }
             for control in board.controls
         ],
