@@ -47,7 +47,7 @@ def main() -> int:
             noisy = Splits(*(with_noise(part, sigma, seed) for seed, part in enumerate(parts)))
             method = build_method(cls, variant, {})
             context = FitContext()
-            outcome = judge(fit(method, noisy, context, shuffle_labels=False), noisy, context)
+            outcome = judge(fit(method, noisy, context), noisy, context)
             found = accuracy_score(splits.test.labels, outcome.proba, real)
             click.echo(f"{asked.dataset} {name} noise {sigma:g}: {score_text(found)}")
     return 0

@@ -16,12 +16,13 @@ from fpbench.conformance.planted import PlantedSets, planted_sets
 from fpbench.datasets.resolve import resolve
 from fpbench.errors import BadInput
 from fpbench.images import ImageSet
-from fpbench.method import FitContext, MethodDeclined
+from fpbench.method import BUDGETS, Budget, FitContext, MethodDeclined
 from fpbench.metrics.null_control import chance_interval
 from fpbench_methods.dsf import DSF
 from fpbench_methods.dsf.bags import bag_batches, singles, some_bags
 from fpbench_methods.dsf.contrastive import blind_loss, nca_loss
 from fpbench_methods.dsf.encoder import SetEncoder, high_pass
+from fpbench_methods.dsf.lengths import LENGTHS
 from fpbench_methods.nn.attributor import count_parameters
 
 
@@ -323,6 +324,26 @@ def test_the_page_states_title_variants_and_citation() -> None:
     assert card.name == "dsf" and card.title in page and card.citation in page
     assert all(f"`{variant}`" in page for variant in card.variants)
     assert card.faithful and card.different and "Commonly got wrong" in page
+
+
+@pytest.mark.parametrize("budget", BUDGETS)
+def test_all_variants_see_equally_many_images(budget: Budget) -> None:
+    """Of each source in a batch, and so in a fit: their plans have as many steps."""
+    usual = LENGTHS[budget].bag_size
+    seen, steps = set(), set()
+    for variant in DSF.card.variants.values():
+        method = DSF(**variant.params)
+        size = method.bag_size or usual
+        seen.add(size * method._bags_of_batch(usual))
+        plan = method.plan(budget, 1000)
+        steps.add(plan.epochs * method.steps_of_epoch(budget))
+    assert seen == {4 * usual} and len(steps) == 1
+
+
+def test_a_number_of_bags_that_is_asked_for_is_kept() -> None:
+    assert DSF(bag_size=1, bags_per_source=16)._bags_of_batch(8) == 16
+    assert DSF(bag_size=100)._bags_of_batch(8) == 2
+    assert DSF(bag_size=1, training_bags=10)._bags_of_batch(8) == 10
 
 
 def test_more_bags_in_a_batch_than_are_drawn_are_refused() -> None:

@@ -13,6 +13,7 @@ from fpbench.scores.catalogue import SAME_SOURCES
 from fpbench.scores.evidence import (
     PROBABILITIES,
     PROBE,
+    BagVectors,
     Evidence,
     Labels,
     Outcome,
@@ -26,6 +27,9 @@ Plant = Callable[..., Planted]
 FDR = ("fdr", "fdr_inter", "fdr_intra", "fdr_raw")
 CORRELATION = ("decorrelation_margin", "decorrelation_self", "decorrelation_cross")
 NEAR = ("purity", "silhouette")
+EVERY = [score.key for family in SAME_SOURCES for score in family.scores]
+OF_IMAGES = [key for key in EVERY if not key.endswith("_by_images")]
+"""Of a method that judges no sets."""
 
 
 def gather(outcome: Outcome, labels: Labels, settings: ScoringSettings) -> Evidence:
@@ -47,7 +51,49 @@ def test_good_input_has_values(plant: Plant) -> None:
     found = scored(*plant())
     for key in (*FDR, *CORRELATION, *NEAR, "accuracy", "auc"):
         assert found[key].value is not None, (key, found[key].reason)
-    assert list(found) == [score.key for family in SAME_SOURCES for score in family.scores]
+    assert list(found) == OF_IMAGES
+
+
+def test_a_set_method_is_judged_on_bags_both_ways(plant: Plant) -> None:
+    """Its own judgement of bags, and what its single images give: that of any other method."""
+    outcome, labels, settings = plant(bags=True)
+    found = scored(outcome, labels, settings)
+    alone = scored(dataclasses.replace(outcome, bags=()), labels, settings)
+    assert found["accuracy_bag10_by_images"] == alone["accuracy_bag10"]
+    assert found["accuracy_bag10"] != alone["accuracy_bag10"]
+    assert "accuracy_bag10_by_images" not in alone
+    assert "accuracy_bag100_by_images" not in found  # it judged no bags of 100
+    evidence = gather(outcome, labels, settings)
+    older = compute_scores(SAME_SOURCES, evidence, labels, settings, rules=3)
+    assert set(found) - set(older) == {"accuracy_bag10_by_images"}
+    assert compute_scores(SAME_SOURCES, evidence, labels, settings, rules=4).keys() == found.keys()
+
+
+def test_decorrelation_of_a_set_method_is_that_of_its_bags(plant: Plant) -> None:
+    outcome, labels, settings = plant(images=40)
+    rng = np.random.default_rng(5)
+    owners = np.repeat(np.arange(4), 4)
+    vectors = [np.eye(4, 12)[owners] + 0.3 * rng.normal(size=(16, 12)) for _ in range(2)]
+    test, train = (part.astype(np.float32) for part in vectors)
+    bags = BagVectors(10, test, owners, train, owners)
+    evidence = gather(dataclasses.replace(outcome, bag_vectors=bags), labels, settings)
+    arrays = evidence.arrays
+    assert arrays["bag_correlation_size"].tolist() == [10]
+    assert arrays["bag_correlation_labels"].tolist() == [0] * 4 + [1] * 4 + [2] * 4
+    found = compute_scores(SAME_SOURCES, evidence, labels, settings)
+    # The same images, were each of the bags' vectors an image's.
+    kept = owners > 0
+    means = np.stack([train[owners == k].mean(axis=0) for k in (1, 2, 3)])
+    centre = means.mean(axis=0)
+    expected = np.abs(np.corrcoef(test[kept] - centre, means - centre)[:12, 12:])
+    own = expected[np.arange(12), owners[kept] - 1]
+    assert found["decorrelation_self"].n == 12
+    assert found["decorrelation_self"].value == pytest.approx(own.mean(), abs=1e-5)
+    by_image = scored(outcome, labels, settings)
+    assert by_image["decorrelation_self"].n == 120
+    # The correlations of single images stay, for the structure of sources.
+    plain = gather(outcome, labels, settings).arrays["correlations"]
+    np.testing.assert_array_equal(arrays["correlations"], plain)
 
 
 def test_too_few_images_for_fdr(plant: Plant) -> None:
@@ -217,7 +263,7 @@ def test_evidence_of_before_reasons_were_stored_gives_the_sentences_it_gave(
         }
     )
     found = compute_scores(SAME_SOURCES, old, labels, settings)
-    assert list(found) == [score.key for family in SAME_SOURCES for score in family.scores]
+    assert list(found) == OF_IMAGES
     for key, score in found.items():
         if key.startswith("decorrelation"):
             assert (score.reason, score.n) == (correlation, 32 * generators), key

@@ -172,7 +172,9 @@ class _Attempt:
         report("score", 0, 2)
         labels = prepared.labels
         evidence = gather_evidence(self.families, outcome, labels, prepared.scoring)
-        scores = compute_scores(self.families, evidence, labels, prepared.scoring)
+        scores = compute_scores(
+            self.families, evidence, labels, prepared.scoring, rules=job.scoring
+        )
         report("score", 1, 2)
         finished = Finished(job, method, prepared, outcome, evidence, scores)
         notes: list[str] = []

@@ -18,7 +18,7 @@ from fpbench.metrics.score import NotComputable
 from fpbench.runs.job import ALL_EPOCHS, EPOCHS, Job
 from fpbench.runs.splits import Splits
 from fpbench.scores.bags import BAG_SIZES
-from fpbench.scores.evidence import BagOutput, Outcome
+from fpbench.scores.evidence import BagOutput, BagVectors, Outcome
 
 if TYPE_CHECKING:
     from fpbench.compute.probe import Probe
@@ -353,6 +353,7 @@ def judge(
         inference_seconds=inference_seconds,
         parameters=method.parameter_count(),
         bags=_bags(method, test, shown, back, classes, context.seed, bag_sizes),
+        bag_vectors=_bag_vectors(method, train, test, hidden, context.seed),
     )
 
 
@@ -384,6 +385,32 @@ def _bags(
         )
         bags.append(BagOutput(size, members, test.labels[members[:, 0]], judged))
     return tuple(bags)
+
+
+def _bag_vectors(
+    method: Method, train: ImageSet, test: ImageSet, hidden: Shown, seed: int
+) -> BagVectors | None:
+    """Fingerprints of disjoint bags, or None of a method that reads images, or of fewer images.
+
+    Every source has as many bags, so that each weighs the same.
+    """
+    if not method.implements("embed_bags"):
+        return None
+    size = BAG_SIZES[0]
+    vectors: list[NDArray[np.float32]] = []
+    owners: list[NDArray[np.int64]] = []
+    for labels, images, place in (
+        (test.labels, hidden.images, hidden.back),
+        (train.labels, train.unlabelled(), np.arange(len(train))),
+    ):
+        number = int(np.unique(labels, return_counts=True)[1].min(initial=len(labels))) // size
+        if number < 1:
+            return None
+        members = draw_bags(labels, size, number, np.random.default_rng([seed, 3]))
+        found = method.embed_bags(images, list(place[members]))
+        vectors.append(check_embeddings("embed_bags", found, len(members)))
+        owners.append(labels[members[:, 0]])
+    return BagVectors(size, vectors[0], owners[0], vectors[1], owners[1])
 
 
 def check_size(cls: type[Method], name: str, *sets: ImageSet) -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 from fpbench.errors import BadInput
 from fpbench.metrics.score import Score
 from fpbench.runs.evidence import PREDICTIONS, read_evidence, read_predictions
+from fpbench.runs.job import SCORING_VERSION
 from fpbench.runs.plugins import protocol_named
 from fpbench.runs.record import Record
 from fpbench.scores.evidence import Evidence, Labels, ScoringSettings
@@ -68,7 +69,9 @@ def score_again(record: Record, folder: Path) -> dict[str, Score]:
     """
     evidence, labels = evidence_of(record, folder)
     try:
-        return compute_scores(families_of(record), evidence, labels, scoring_settings(record))
+        return compute_scores(
+            families_of(record), evidence, labels, scoring_settings(record), rules=SCORING_VERSION
+        )
     except (KeyError, ValueError, IndexError) as error:
         raise BadInput(f"The evidence in {folder} cannot be scored: {error}.") from error
 

@@ -8,7 +8,13 @@ from numpy.typing import NDArray
 from fpbench.metrics.bags import accuracy_bag_score, accuracy_of_bags_score
 from fpbench.metrics.score import Score
 from fpbench.scores.definition import ScoreDefinition, Table
-from fpbench.scores.evidence import Evidence, Labels, Outcome, ScoringSettings
+from fpbench.scores.evidence import (
+    PROBABILITIES,
+    Evidence,
+    Labels,
+    Outcome,
+    ScoringSettings,
+)
 from fpbench.scores.family import Gathered, ScoreFamily
 
 BAG_SIZES = (10, 100)
@@ -17,9 +23,13 @@ BAG_SIZES = (10, 100)
 BAGS = Table(
     "bags",
     "Attribution of bags",
-    "One decision from several images of one source: by the method itself where it judges sets, "
-    "else by the mean of log-probabilities.",
+    "One decision from several images of one source: by the method itself where it judges sets "
+    "(dsf: its classifier on the vector of the bag), else by the mean of log-probabilities. Of a "
+    "method that judges sets the columns called by images hold the latter, too.",
 )
+
+_BY_IMAGES_SINCE = 4
+"""Version of the scoring rules that first has both judgements of a set method."""
 
 
 def _of_size(size: int) -> ScoreDefinition:
@@ -30,6 +40,18 @@ def _of_size(size: int) -> ScoreDefinition:
         f"Balanced accuracy from {size} images together.",
         BAGS,
         in_terminal=True,
+    )
+
+
+def _by_images(size: int) -> ScoreDefinition:
+    return ScoreDefinition(
+        f"accuracy_bag{size}_by_images",
+        f"accuracy, bags of {size}, by log-probabilities of their images",
+        f"bags of {size}, by images",
+        f"A set method's balanced accuracy from {size} images that it judges one by one.",
+        BAGS,
+        in_terminal=True,
+        since=_BY_IMAGES_SINCE,
     )
 
 
@@ -59,7 +81,10 @@ class Bags(ScoreFamily):
     """Accuracy on bags of `BAG_SIZES`."""
 
     name = "bags"
-    scores = tuple(_of_size(size) for size in BAG_SIZES)
+    scores = (
+        *(_of_size(size) for size in BAG_SIZES),
+        *(_by_images(size) for size in BAG_SIZES),
+    )
 
     def gather(self, outcome: Outcome, labels: Labels, settings: ScoringSettings) -> Gathered:
         """The method's own judgements of bags, where it makes them."""
@@ -73,8 +98,15 @@ class Bags(ScoreFamily):
     def score(
         self, evidence: Evidence, labels: Labels, settings: ScoringSettings
     ) -> dict[str, Score]:
-        """One score a size."""
-        return {
-            definition.key: bag_accuracy(evidence, labels, settings, size, judges_bags=False)
-            for definition, size in zip(self.scores, BAG_SIZES, strict=True)
+        """One score a size; of a method that judges sets a second one, by images."""
+        found = {
+            _of_size(size).key: bag_accuracy(evidence, labels, settings, size, judges_bags=False)
+            for size in BAG_SIZES
         }
+        alone = Evidence({PROBABILITIES: evidence.proba})
+        for bag in evidence.bags:
+            if bag.size in BAG_SIZES:
+                found[_by_images(bag.size).key] = bag_accuracy(
+                    alone, labels, settings, bag.size, judges_bags=False
+                )
+        return found

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+from numpy.typing import NDArray
 
 from fpbench.metrics.decorrelation import (
     decorrelation_scores,
@@ -19,8 +20,9 @@ DECORRELATION = Table(
     "decorrelation",
     "Decorrelation",
     "How much more the images of a source correlate with its own fingerprint than with others' "
-    "(1 ideal, 0 noise or collapse). The columns called printed hold the published formula, where "
-    "0 is ideal.",
+    "(1 ideal, 0 noise or collapse). Of a method that reads sets, items are disjoint bags of 10 "
+    "images and fingerprints are means over such bags, since the second version of dsf. The "
+    "columns called printed hold the published formula, where 0 is ideal.",
 )
 MARGIN = ScoreDefinition(
     "decorrelation_margin",
@@ -107,6 +109,10 @@ class Decorrelation(ScoreFamily):
         ``correlations`` are float32 of shape (N, M), ``fingerprint_correlations`` float32 of
         shape (M, M), M generators; ``dimension`` is that of the embeddings. The fingerprint of a
         source is the mean of its training embeddings.
+
+        Of a method that reads sets the same of its vectors of disjoint bags is kept as well:
+        ``bag_correlations`` of shape (B, M) of the bags of generators, ``bag_correlation_labels``
+        (B,), counted among generators, and ``bag_correlation_size``.
         """
         test, train_labels = outcome.test_embeddings, outcome.train_labels
         count, dimension = len(labels.generators), test.shape[1]
@@ -122,13 +128,17 @@ class Decorrelation(ScoreFamily):
             undefined = np.full((len(y), count), np.nan)
             reason = _reason(undefined, y, dimension) or CONSTANT
             return Gathered(reasons={score.key: reason for score in self.scores})
-        return Gathered(
-            {
-                "correlations": correlations,
-                "fingerprint_correlations": own,
-                "dimension": np.asarray([dimension], np.int64),
-            }
-        )
+        arrays: dict[str, NDArray[np.generic]] = {
+            "correlations": correlations,
+            "fingerprint_correlations": own,
+            "dimension": np.asarray([dimension], np.int64),
+        }
+        try:
+            arrays |= _of_bags(outcome, labels)
+        except NotComputable:
+            reasons = {score.key: f"{CONSTANT} It is one of bags." for score in self.scores}
+            return Gathered(arrays, reasons)
+        return Gathered(arrays)
 
     def score(
         self, evidence: Evidence, labels: Labels, settings: ScoringSettings
@@ -139,13 +149,38 @@ class Decorrelation(ScoreFamily):
             return {s.key: Score.missing(evidence.reasons[s.key], n=len(y)) for s in self.scores}
         if "correlations" not in evidence.arrays:
             return {}
-        rows = evidence.arrays["correlations"][labels.generated].astype(np.float64)
+        if "bag_correlations" in evidence.arrays:
+            y = evidence.arrays["bag_correlation_labels"].astype(np.int64)
+            rows = evidence.arrays["bag_correlations"].astype(np.float64)
+        else:
+            rows = evidence.arrays["correlations"][labels.generated].astype(np.float64)
         dimension = int(evidence.arrays["dimension"][0])
         if not np.isfinite(rows).all():  # as evidence said it before reasons were stored
             reason = _reason(rows, y, dimension) or CONSTANT
             return {s.key: Score.missing(reason, n=len(y)) for s in self.scores}
         found = decorrelation_scores(rows, y, rows.shape[1], dimension, seed=settings.seed)
         return {definition.key: found[key] for key, definition in KEYS.items()}
+
+
+def _of_bags(outcome: Outcome, labels: Labels) -> dict[str, NDArray[np.generic]]:
+    """Correlations of vectors of bags with fingerprints made from vectors of bags; none without.
+
+    Raises:
+        NotComputable: If one of them is constant.
+    """
+    bags = outcome.bag_vectors
+    if bags is None:
+        return {}
+    trained = labels.made_by_generator(bags.train_labels)
+    tested = labels.made_by_generator(bags.test_labels)
+    prints = source_fingerprints(
+        bags.train[trained], labels.count_among_generators(bags.train_labels[trained])
+    )
+    return {
+        "bag_correlations": item_correlations(bags.test[tested], prints).astype(np.float32),
+        "bag_correlation_labels": labels.count_among_generators(bags.test_labels[tested]),
+        "bag_correlation_size": np.asarray([bags.size], np.int64),
+    }
 
 
 def _reason(rows: Floats, labels: Integers, dimension: int) -> str | None:

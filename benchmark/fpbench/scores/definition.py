@@ -39,6 +39,8 @@ class ScoreDefinition:
         better: ``higher``, ``lower``, or ``neither`` where no direction is good in itself.
         digits: Decimals on a board.
         in_terminal: Whether the terminal's table shows it; records hold all.
+        since: Version of the scoring rules that first computes it; a record of older rules does
+            not hold it, and gets it when it is scored again by newer ones.
     """
 
     key: str
@@ -51,6 +53,7 @@ class ScoreDefinition:
     better: Better = "higher"
     digits: int = 3
     in_terminal: bool = False
+    since: int = 1
 
     @property
     def bounded(self) -> bool:

@@ -97,6 +97,25 @@ class BagOutput:
 
 
 @dataclass(frozen=True)
+class BagVectors:
+    """Fingerprints of disjoint bags by a method that reads sets.
+
+    Attributes:
+        size: Images per bag.
+        test: float32 of shape (B, D), of bags of test images, each of one source.
+        test_labels: int64 of shape (B,), their sources.
+        train: float32 of shape (C, D), of bags of training images.
+        train_labels: int64 of shape (C,), their sources as they are.
+    """
+
+    size: int
+    test: NDArray[np.float32]
+    test_labels: NDArray[np.int64]
+    train: NDArray[np.float32]
+    train_labels: NDArray[np.int64]
+
+
+@dataclass(frozen=True)
 class Outcome:
     """The arrays one job yields, in the order of the test set.
 
@@ -113,6 +132,7 @@ class Outcome:
         inference_seconds: Time of judging the test images, likewise.
         parameters: Learned parameters, where the method says.
         bags: Judgements of bags, for methods that make them.
+        bag_vectors: Fingerprints of bags, for methods that read sets.
         arrays: What else a protocol had the method judge, by key.
     """
 
@@ -126,6 +146,7 @@ class Outcome:
     inference_seconds: float
     parameters: int | None
     bags: Sequence[BagOutput] = ()
+    bag_vectors: BagVectors | None = None
     arrays: Mapping[str, NDArray[np.generic]] = field(default_factory=dict)
 
     @property

@@ -87,12 +87,27 @@ def gather_evidence(
 
 
 def compute_scores(
-    families: Iterable[ScoreFamily], evidence: Evidence, labels: Labels, settings: ScoringSettings
+    families: Iterable[ScoreFamily],
+    evidence: Evidence,
+    labels: Labels,
+    settings: ScoringSettings,
+    *,
+    rules: int | None = None,
 ) -> dict[str, Score]:
-    """All scores of the families, from stored arrays alone."""
+    """All scores of the families, from stored arrays alone.
+
+    Args:
+        families: The families.
+        evidence: The arrays.
+        labels: Who made which image.
+        settings: What else scoring must know.
+        rules: Version of the scoring rules; scores that came later are left out. None for all.
+    """
     scores: dict[str, Score] = {}
     for family in families:
-        scores |= family.score(evidence, labels, settings)
+        later = {s.key for s in family.scores if rules is not None and s.since > rules}
+        found = family.score(evidence, labels, settings)
+        scores |= {key: score for key, score in found.items() if key not in later}
     try:
         check_ids(labels.ids, len(labels.labels))
     except NotComputable as reason:

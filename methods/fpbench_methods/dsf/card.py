@@ -26,7 +26,7 @@ DSF_CARD = MethodCard(
         "plus": Variant("DSF+: bags of images, mean pooling"),
         "minus": Variant(
             "DSF−: trained on bags of one image; bags are judged by their mean vector",
-            {"bag_size": 1, "bags_per_source": 16},
+            {"bag_size": 1},
         ),
         "sum": Variant("DSF+ with sum pooling, as the paper's equation has it", {"pool": "sum"}),
     },
@@ -38,7 +38,7 @@ DSF_CARD = MethodCard(
         "Loss of equations 1 and 2 with the sum inside the logarithm, squared Euclidean "
         "distances, no normalisation, temperature 1.",
         "A classifier of three fully connected layers on frozen vectors (the common probe).",
-        "DSF−: the same with bags of one.",
+        "DSF−: the same with bags of one, and as many images of each source in a batch.",
     ),
     different=(
         "The paper states no network, optimiser, batch or length: φ is four strided convolutions "

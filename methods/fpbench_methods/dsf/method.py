@@ -27,6 +27,7 @@ _CROP = 128
 _MOST_SOURCES = 24
 _FEWER_SOURCES = 8
 _HELD_OUT_BAGS = 16
+_BAGS = 4
 _BATCH = 4096  # bag vectors at a time
 
 
@@ -40,7 +41,8 @@ class DSF(NetworkMethod["SetEncoder"]):
             bags of the training size are as in training.
         bag_size: Images of a training bag; None for the budget's, or for the images of the
             smallest source if those are fewer.
-        bags_per_source: Bags of each source in a training batch.
+        bags_per_source: Bags of each source in a training batch; None for 4, or for as many
+            more as it takes of smaller bags to hold as many images.
         sources_per_batch: Sources in a training batch; None for all, but 8 if more than 24.
         training_bags: Bags of each source that are drawn once for the encoder's training, or
             None for fresh ones in every batch.
@@ -65,7 +67,7 @@ class DSF(NetworkMethod["SetEncoder"]):
         *,
         pool: Literal["mean", "sum"] = "mean",
         bag_size: Annotated[int | None, Range(1, 100_000)] = None,
-        bags_per_source: Annotated[int, Range(2, 10_000)] = 4,
+        bags_per_source: Annotated[int | None, Range(2, 10_000)] = None,
         sources_per_batch: Annotated[int | None, Range(1, 10_000)] = None,
         training_bags: Annotated[int | None, Range(2, 10_000_000)] = None,
         head_bags: Annotated[int, Range(1, 1_000_000)] = 100,
@@ -75,10 +77,11 @@ class DSF(NetworkMethod["SetEncoder"]):
         residual: bool = False,
         steps: Annotated[int | None, Range(1, 100_000_000)] = None,
     ) -> None:
-        if training_bags is not None and training_bags < bags_per_source:
+        least = _BAGS if bags_per_source is None else bags_per_source
+        if training_bags is not None and training_bags < least:
             raise BadInput(
-                f"training_bags={training_bags} is too few for bags_per_source={bags_per_source}; "
-                "a batch draws that many of them."
+                f"training_bags={training_bags} is too few for bags_per_source={least}; a batch "
+                "draws that many of them."
             )
         self.pool = pool
         self.bag_size = bag_size
@@ -119,6 +122,19 @@ class DSF(NetworkMethod["SetEncoder"]):
                 f"--set bag_size={least} or fewer."
             )
         return self.bag_size
+
+    def _bags_of_batch(self, usual: int) -> int:
+        """Bags of each source in a batch, so that training sees as many images whatever N is.
+
+        Args:
+            usual: The budget's size of a bag.
+        """
+        if self.bags_per_source is not None:
+            return self.bags_per_source
+        if self.bag_size is None:
+            return _BAGS
+        wanted = max(2, round(_BAGS * usual / self.bag_size))
+        return wanted if self.training_bags is None else min(wanted, self.training_bags)
 
     def build(self, classes: int, *, initial: bool) -> SetEncoder:
         """The set encoder; how many sources there are does not matter to it."""
@@ -184,7 +200,7 @@ class DSF(NetworkMethod["SetEncoder"]):
             sampler=bag_batches(
                 labels,
                 size=self._bag_size,
-                bags=self.bags_per_source,
+                bags=self._bags_of_batch(LENGTHS[context.budget].bag_size),
                 sources=self.sources_per_batch or most,
                 steps=self.steps_of_epoch(context.budget),
                 pool=self.training_bags,
