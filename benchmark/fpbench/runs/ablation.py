@@ -60,6 +60,14 @@ _USUAL_SCORES = {
     "bags-per-source": ("decorrelation_margin", fingerprintbags.ACCURACY),
 }
 
+MOST_VALUES = 100
+"""Values of one ablation; a curve has no use for more."""
+
+MOST_BAGS = 10_000
+"""Bags of a source; each is embedded and kept while the job runs."""
+
+_LONGEST = 60  # characters of a value in a message
+
 Value = int | str
 
 
@@ -181,20 +189,31 @@ def parse_values(varied: Varied, text: str) -> tuple[Value, ...]:
     """Values written as ``1,5,10``, in ascending order, each once.
 
     Raises:
-        BadInput: If one is no positive integer, or no budget.
+        BadInput: If one is no positive integer, no budget or too large, or there are too many.
 
     >>> parse_values("bag-size", "10, 1,10"), parse_values("budget", "small,smoke")
     ((1, 10), ('smoke', 'small'))
     """
-    words = [word.strip() for word in text.split(",") if word.strip()]
-    if varied == "budget" and words:
-        for word in words:
+    words = list(dict.fromkeys(word.strip() for word in text.split(",") if word.strip()))
+    if len(words) > MOST_VALUES:
+        raise BadInput(f"--values gives {len(words)} values; at most {MOST_VALUES} are varied.")
+    if varied == "budget":
+        for word in words or [""]:
             if word not in BUDGETS:
-                raise BadInput(f"{word!r} is no budget; use {', '.join(BUDGETS)}.")
+                raise BadInput(f"--values {word!r} is no budget; use {', '.join(BUDGETS)}.")
         return tuple(budget for budget in BUDGETS if budget in words)
-    if not words or not all(w.isdecimal() and len(w) < 8 and int(w) > 0 for w in words):
-        raise BadInput(f"--values {text!r} must be positive integers such as 1,5,10.")
-    return tuple(sorted({int(word) for word in words}))
+    if not words or not all(w.isascii() and w.isdecimal() and len(w) < 8 for w in words):
+        raise BadInput(f"--values {_shown(text)} must be positive integers such as 1,5,10.")
+    values = sorted({int(word) for word in words})
+    if values[0] < 1:
+        raise BadInput(f"--values {_shown(text)} must be positive integers such as 1,5,10.")
+    if varied == "bags-per-source" and values[-1] > MOST_BAGS:
+        raise BadInput(f"--values {values[-1]}: at most {MOST_BAGS} bags of a source are made.")
+    return tuple(values)
+
+
+def _shown(text: str) -> str:
+    return repr(text if len(text) <= _LONGEST else f"{text[:_LONGEST]}...")
 
 
 def plan_ablation(
