@@ -8,6 +8,7 @@ import pytest
 from fpbench import registry
 from fpbench.datasets.dataset import DatasetIdentity
 from fpbench.errors import BadInput
+from fpbench.runs.executors.base import ExecutorOptions
 from fpbench.runs.job import CLOSED_SET, TRANSFER, Limits, Side
 from fpbench.runs.options import JobOptions
 from fpbench.runs.plan import (
@@ -35,6 +36,31 @@ def test_a_plan_is_every_combination_once_pair_of_sides_by_pair() -> None:
 def test_two_names_of_the_same_images_are_one_job() -> None:
     copy = Side("copy", "1", "ab", location="/data/copy")
     assert len(make_plan(["prnu"], [(ONE, ONE), (copy, copy)])) == 1
+
+
+@pytest.mark.parametrize(
+    ("asked", "told"),
+    [
+        ({"budget": "smal"}, "no budget 'smal'. Did you mean small"),
+        ({"control": "shuffled"}, "no control 'shuffled'. Did you mean shuffled-labels"),
+        ({"seeds": ()}, "No seed is given"),
+        ({"seeds": (-1,)}, "-1 is no seed"),
+        ({"seeds": (0.5,)}, "0.5 is no seed"),
+        ({"seeds": (True,)}, "True is no seed"),
+        ({"seeds": (2**32,)}, "no seed; seeds are whole numbers from 0 to 4294967295"),
+        ({"seeds": range(10**9)}, "1000000000 jobs; a plan has at most 100000"),
+        ({"folds": 10**9}, "1000000000 jobs"),
+        ({"folds": 2.5}, "--folds 2.5 is not possible"),
+        ({"protocol": "transfers"}, "no protocol 'transfers'. Did you mean transfer"),
+        ({"protocol": TRANSFER, "settings": {"reference": "both"}}, "reference='both' is not"),
+        ({"protocol": TRANSFER, "settings": {"resize": "no"}}, "resize='no' is not possible"),
+        ({"protocol": TRANSFER, "settings": {"resize": 1}}, "resize=1 is not possible"),
+    ],
+)
+def test_what_cannot_be_asked_for_is_refused_in_python_too(asked: Any, told: str) -> None:
+    with pytest.raises(BadInput) as refused:
+        make_plan(["majority"], [(ONE, TWO)], **asked)
+    assert told in str(refused.value)
 
 
 def test_settings_of_a_protocol_are_completed_and_checked() -> None:
@@ -153,3 +179,17 @@ def test_options_of_jobs_read_back_from_a_document() -> None:
         JobOptions("cuda:1", False, True, 3.5, ("accuracy", "fdr"), 2, "slurm"),
     ):
         assert JobOptions.from_dict(json.loads(json.dumps(options.to_dict()))) == options
+
+
+@pytest.mark.parametrize("limit", [0, -1, float("nan"), float("inf")])
+def test_a_time_that_is_none_is_refused(limit: float) -> None:
+    with pytest.raises(BadInput, match="give a number above 0"):
+        JobOptions(time_limit=limit)
+
+
+@pytest.mark.parametrize("count", [0, -1, 1.5, True])
+def test_counts_of_threads_and_workers_are_counts(count: Any) -> None:
+    for make in (lambda: JobOptions(threads=count), lambda: ExecutorOptions(workers=count),
+                 lambda: ExecutorOptions(threads=count)):  # fmt: skip
+        with pytest.raises(BadInput, match="give a whole number of at least 1"):
+            make()

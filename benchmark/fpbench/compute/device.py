@@ -32,7 +32,9 @@ def pick_device(device: str = "auto") -> str:
     if wanted == "cpu":
         return "cpu"
     kind, _, number = wanted.partition(":")
-    if wanted != "auto" and (kind != "cuda" or (number and not number.isdigit())):
+    if wanted != "auto" and (
+        kind != "cuda" or (number and not (number.isascii() and number.isdigit()))
+    ):
         raise BadInput(f"There is no device {device!r}; use auto, cpu, cuda or cuda:N.")
     import torch
 

@@ -195,21 +195,33 @@ def parse_values(varied: Varied, text: str) -> tuple[Value, ...]:
     ((1, 10), ('smoke', 'small'))
     """
     words = list(dict.fromkeys(word.strip() for word in text.split(",") if word.strip()))
-    if len(words) > MOST_VALUES:
-        raise BadInput(f"--values gives {len(words)} values; at most {MOST_VALUES} are varied.")
     if varied == "budget":
-        for word in words or [""]:
-            if word not in BUDGETS:
-                raise BadInput(f"--values {word!r} is no budget; use {', '.join(BUDGETS)}.")
+        check_values(varied, words or [""])
         return tuple(budget for budget in BUDGETS if budget in words)
     if not words or not all(w.isascii() and w.isdecimal() and len(w) < 8 for w in words):
         raise BadInput(f"--values {_shown(text)} must be positive integers such as 1,5,10.")
-    values = sorted({int(word) for word in words})
-    if values[0] < 1:
-        raise BadInput(f"--values {_shown(text)} must be positive integers such as 1,5,10.")
-    if varied == "bags-per-source" and values[-1] > MOST_BAGS:
-        raise BadInput(f"--values {values[-1]}: at most {MOST_BAGS} bags of a source are made.")
-    return tuple(values)
+    values = tuple(sorted({int(word) for word in words}))
+    check_values(varied, values)
+    return values
+
+
+def check_values(varied: Varied, values: Sequence[Value]) -> None:
+    """Check values of what is varied, before any job runs.
+
+    Raises:
+        BadInput: If there are none or too many, or one is no positive integer, no budget or too
+            large.
+    """
+    if not 1 <= len(values) <= MOST_VALUES:
+        raise BadInput(f"{len(values)} values are given; from 1 to {MOST_VALUES} can be varied.")
+    for value in values:
+        if varied == "budget":
+            if value not in BUDGETS:
+                raise BadInput(f"{value!r} is no budget; use {', '.join(BUDGETS)}.")
+        elif isinstance(value, bool) or not isinstance(value, int) or value < 1:
+            raise BadInput(f"{value!r} must be a positive integer such as 1, 5 or 10.")
+        elif varied == "bags-per-source" and value > MOST_BAGS:
+            raise BadInput(f"{value}: at most {MOST_BAGS} bags of a source are made.")
 
 
 def _shown(text: str) -> str:
@@ -246,8 +258,10 @@ def plan_ablation(
         bag_size: Images in a bag, where numbers of bags are varied.
 
     Raises:
-        BadInput: If the method or a parameter is unknown, or there are too few images.
+        BadInput: If the method or a parameter is unknown, a value is none that can be varied, or
+            there are too few images.
     """
+    check_values(varied, values)
     cls, _ = registry.resolve_method(method)
     base, _ = registry.split_variant(method)
     if varied == "k" and "k" not in cls.parameters():

@@ -2,8 +2,21 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import asdict, dataclass
 from typing import Any, Self
+
+from fpbench.errors import BadInput
+
+
+def check_count(what: str, count: int | None) -> None:
+    """Refuse a number of threads or workers that cannot be.
+
+    Raises:
+        BadInput: If it is given and no whole number of at least 1.
+    """
+    if count is not None and (type(count) is not int or count < 1):
+        raise BadInput(f"{count!r} {what} are not possible; give a whole number of at least 1.")
 
 
 @dataclass(frozen=True)
@@ -20,6 +33,9 @@ class JobOptions:
         threads: Threads a job is given, or None for as many as there are. Another number adds
             in another order, which training amplifies, so the record notes it.
         executor: Name of what runs the jobs, for the record.
+
+    Raises:
+        BadInput: If the time limit is no time, or there is no such number of threads.
     """
 
     device: str = "auto"
@@ -29,6 +45,12 @@ class JobOptions:
     scores: tuple[str, ...] | None = None
     threads: int | None = None
     executor: str = "local"
+
+    def __post_init__(self) -> None:
+        limit = self.time_limit
+        if limit is not None and not (limit > 0 and math.isfinite(limit)):
+            raise BadInput(f"A time limit of {limit!r} minutes is none; give a number above 0.")
+        check_count("threads", self.threads)
 
     def to_dict(self) -> dict[str, Any]:
         """The options as a JSON document holds them."""

@@ -8,14 +8,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache, partial
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 from fpbench import registry
 from fpbench.datasets.dataset import DatasetIdentity
-from fpbench.errors import BadInput
+from fpbench.errors import BadInput, suggest
 from fpbench.files import file_sha256
 from fpbench.images import Source
-from fpbench.method import Budget, Method
+from fpbench.method import BUDGETS, Budget, Method
 from fpbench.runs.job import (
     ALL_EPOCHS,
     BLOCKS,
@@ -30,6 +30,12 @@ from fpbench.runs.job import (
 from fpbench.runs.plugins import protocol_named
 
 EVERYTHING = "all"
+
+MOST_JOBS = 100_000
+"""Jobs of one plan; a slip of the keyboard must not plan millions."""
+
+LARGEST_SEED = 2**32 - 1
+"""NumPy's generators and torch's both take seeds up to here."""
 
 
 def parse_setting(text: str) -> tuple[str, Any]:
@@ -137,11 +143,14 @@ def make_plan(
         offline: Whether to keep from asking the Hub what sources a dataset has.
 
     Raises:
-        BadInput: If a method, variant, parameter or protocol is unknown, the protocol refuses
-            settings, limits or sources, or `folds` is below 3.
+        BadInput: If a method, variant, parameter, protocol, budget or control is unknown, the
+            protocol refuses settings, limits or sources, or seeds or folds cannot be or are more
+            than `MOST_JOBS`.
     """
-    if folds is not None and folds < 3:
-        raise BadInput(f"--folds {folds} is not possible; use 3 or more (train, validation, test).")
+    _check_asked(seeds, folds, budget, control)
+    jobs = len(methods) * len(sides) * len(seeds) * (folds or 1)
+    if jobs > MOST_JOBS:
+        raise BadInput(f"That would be {jobs} jobs; a plan has at most {MOST_JOBS}.")
     asked = protocol_named(protocol)
     complete = asked.complete(settings or {})
     if folds is not None:
@@ -176,6 +185,26 @@ def make_plan(
     ]
     describe = partial(sources_of_side, offline=offline)
     return list({job.key: job for one in plan for job in asked.expand(one, describe)}.values())
+
+
+def _check_asked(seeds: Sequence[int], folds: int | None, budget: str, control: str) -> None:
+    """Refuse what the command line would, for whoever calls from Python."""
+    if folds is not None and (type(folds) is not int or folds < 3):
+        raise BadInput(
+            f"--folds {folds!r} is not possible; use 3 or more (train, validation, test)."
+        )
+    if budget not in BUDGETS:
+        raise BadInput(f"There is no budget {budget!r}. {suggest(str(budget), BUDGETS)}")
+    if control not in get_args(Control):
+        known = get_args(Control)
+        raise BadInput(f"There is no control {control!r}. {suggest(str(control), known)}")
+    if len(seeds) == 0:
+        raise BadInput("No seed is given, so there is nothing to run; give at least one.")
+    for seed in seeds[:MOST_JOBS]:
+        if type(seed) is not int or not 0 <= seed <= LARGEST_SEED:
+            raise BadInput(
+                f"{seed!r} is no seed; seeds are whole numbers from 0 to {LARGEST_SEED}."
+            )
 
 
 def sources_of_side(side: Side, *, offline: bool = False) -> tuple[Source, ...]:

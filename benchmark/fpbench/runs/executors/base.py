@@ -9,7 +9,7 @@ from typing import ClassVar
 
 from fpbench.errors import BadInput, suggest
 from fpbench.runs.job import Job
-from fpbench.runs.options import JobOptions
+from fpbench.runs.options import JobOptions, check_count
 from fpbench.runs.record import Record
 from fpbench.runs.store import Store
 
@@ -22,11 +22,18 @@ class ExecutorOptions:
         workers: Jobs at the same time, or None for what the executor finds right.
         threads: Threads of each job, or None for what the executor finds right.
         engine: Settings of the engine behind it, e.g. a Slurm partition.
+
+    Raises:
+        BadInput: If there is no such number of workers or threads.
     """
 
     workers: int | None = None
     threads: int | None = None
     engine: Mapping[str, str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        check_count("workers", self.workers)
+        check_count("threads", self.threads)
 
 
 Result = Record | BadInput

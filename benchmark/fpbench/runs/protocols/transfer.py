@@ -60,6 +60,22 @@ class Transfer(Protocol):
     families = (FAMILIES["transfer"],)
     defaults: ClassVar[Mapping[str, Any]] = {"reference": "source", "resize": False}
 
+    def complete(self, settings: Mapping[str, Any]) -> dict[str, Any]:
+        """The settings, each of which must be one of two values.
+
+        Raises:
+            BadInput: If there is no such setting or value.
+        """
+        complete = super().complete(settings)
+        for name, known in (("reference", ("source", "target")), ("resize", (False, True))):
+            value = complete[name]
+            if type(value) is not type(known[0]) or value not in known:
+                raise BadInput(
+                    f"{name}={value!r} is not possible; the protocol {self.name!r} takes "
+                    f"{known[0]!r} or {known[1]!r}."
+                )
+        return complete
+
     def prepare(self, job: Job, load: Load) -> Prepared:
         """Chosen sources, no image on both sides, sizes by a stated rule.
 
