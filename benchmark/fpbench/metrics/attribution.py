@@ -200,8 +200,8 @@ _Weights = NDArray[np.int32] | NDArray[np.int64] | Floats
 def weighted_auc(
     positive: Floats,
     negative: Floats,
-    w_positive: Integers | Floats,
-    w_negative: Integers | Floats,
+    w_positive: NDArray[np.integer] | Floats,
+    w_negative: NDArray[np.integer] | Floats,
 ) -> Floats:
     """Area under the ROC curve of each of R resamples, ties counting one half.
 
@@ -220,13 +220,15 @@ def weighted_auc(
     """
     own = np.arange(len(positive) + len(negative)) < len(positive)
     ranking = _Ranking(own, np.concatenate([positive, negative]))
-    return ranking.areas(np.concatenate([w_positive, w_negative]))
+    weights = np.concatenate([w_positive, w_negative])
+    whole = np.issubdtype(weights.dtype, np.integer)
+    return ranking.areas(_narrow(weights) if whole else weights)
 
 
-def _narrow(weights: Integers) -> _Weights:
+def _narrow(weights: NDArray[np.integer]) -> _Weights:
     """Weights (N, R) in as many bytes as twice the number of weighted pairs needs."""
-    most = int(weights.sum(axis=0).max()) ** 2 // 2
-    return weights.astype(np.int32) if most < 2**31 else weights
+    most = int(weights.sum(axis=0, dtype=np.int64).max()) ** 2 // 2
+    return weights.astype(np.int32) if most < 2**31 else weights.astype(np.int64)
 
 
 def _rankings(labels: Integers, proba: Floats) -> list[_Ranking]:
@@ -234,7 +236,7 @@ def _rankings(labels: Integers, proba: Floats) -> list[_Ranking]:
     return [_Ranking(labels == c, proba[:, c]) for c in range(proba.shape[1])]
 
 
-def _macro_auc(rankings: Sequence[_Ranking], weights: Integers) -> Floats:
+def _macro_auc(rankings: Sequence[_Ranking], weights: NDArray[np.integer]) -> Floats:
     """Mean over sources of one source against the rest; shape (R,)."""
     narrow = _narrow(weights)
     mean: Floats = np.mean([ranking.areas(narrow) for ranking in rankings], axis=0)
@@ -338,8 +340,7 @@ def auc_score(
     except NotComputable as reason:
         return Score.missing(str(reason), n=len(np.asarray(labels)), chance=0.5)
     rankings = _rankings(y, p)
-    rng = np.random.default_rng(seed)
-    draws = np.concatenate([_macro_auc(rankings, w) for w in multiplicities(y, rng, repeats)])
+    draws = np.concatenate([_macro_auc(rankings, w) for w in multiplicities(y, seed, repeats)])
     value = float(_macro_auc(rankings, _once(len(y)))[0])
     low, high = percentile_interval(draws)
     if value == 1:
@@ -367,8 +368,7 @@ def auc_real_score(
         return Score.missing(str(reason), n=len(np.asarray(labels)), chance=0.5)
     own = y == real
     ranking = [_Ranking(own, score)]
-    rng = np.random.default_rng(seed)
-    draws = np.concatenate([_macro_auc(ranking, w) for w in multiplicities(y, rng, repeats)])
+    draws = np.concatenate([_macro_auc(ranking, w) for w in multiplicities(y, seed, repeats)])
     value = float(_macro_auc(ranking, _once(len(y)))[0])
     low, high = percentile_interval(draws)
     if value == 1:

@@ -6,13 +6,21 @@ method made for sets wins by its method and not by seeing more.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from fpbench.metrics.attribution import judged
-from fpbench.metrics.bootstrap import percentile_interval, unseen_rate
+from fpbench.metrics.bootstrap import (
+    KEPT,
+    Counts,
+    narrowed,
+    percentile_interval,
+    unseen_rate,
+)
 from fpbench.metrics.predictions import check_predictions, columns_of, correctness, restrict
 from fpbench.metrics.score import Floats, Ids, Integers, NotComputable, Score, check_ids
 
@@ -143,25 +151,60 @@ def accuracy_bag_score(
     except NotComputable as reason:
         return Score.missing(str(reason), n=len(np.asarray(labels)))
     log = log_proba(p)
-    rng = np.random.default_rng(seed)
     sources = p.shape[1]
+    counts = tuple(np.bincount(y, minlength=sources).tolist())
     parts, draws = [], np.zeros(repeats)
-    for source in range(sources):
-        images = np.flatnonzero(y == source)
-        once = len(images) // size
-        bags = _deal(images, size, once * -(-_LEAST_BAGS // once), rng)
-        parts.append(_bag_correctness(log, bags, source).mean())
-        for start in range(0, repeats, _CHUNK):
-            shape = (min(_CHUNK, repeats - start), len(images))
-            drawn = images[rng.integers(len(images), size=shape)]
-            for _ in range(_PARTITIONS):
-                drawn = rng.permuted(drawn, axis=1)
-                hit = _bag_correctness(log, _cut(drawn, size), source)
+    for source, dealt in enumerate(_drawn_bags(counts, size, seed, repeats)):
+        own = log[y == source]
+        parts.append(_bag_correctness(own, dealt.bags, source).mean())
+        for start, partitions in zip(range(0, repeats, _CHUNK), dealt.resampled, strict=True):
+            for hit in _bag_correctness(own, partitions, source):
                 draws[start : start + _CHUNK] += hit.mean(axis=-1)
     value = float(np.mean(parts))
     low, high = percentile_interval(draws / (sources * _PARTITIONS))
-    trials = int(np.bincount(y).min()) // size * sources
+    trials = min(counts) // size * sources
     return _score(value, low, high, trials, len(y), sources)
+
+
+@dataclass(frozen=True)
+class _Dealt:
+    """Bags of one source, as positions among its own images.
+
+    Attributes:
+        bags: Shape (B, size), of all its images.
+        resampled: Of chunks of R resamples, shape (partitions, R, bags, size) each.
+    """
+
+    bags: Counts
+    resampled: tuple[Counts, ...]
+
+
+def _drawn_bags(counts: tuple[int, ...], size: int, seed: int, repeats: int) -> Iterable[_Dealt]:
+    """Bags of each source. They hang on the numbers of images alone, so all methods share them."""
+    if sum(counts) * repeats * _PARTITIONS > KEPT:
+        return _draw_bags(counts, size, seed, repeats)
+    return _kept_bags(counts, size, seed, repeats)
+
+
+@lru_cache(maxsize=4)
+def _kept_bags(counts: tuple[int, ...], size: int, seed: int, repeats: int) -> tuple[_Dealt, ...]:
+    return tuple(_draw_bags(counts, size, seed, repeats))
+
+
+def _draw_bags(counts: tuple[int, ...], size: int, seed: int, repeats: int) -> Iterator[_Dealt]:
+    rng = np.random.default_rng(seed)
+    for count in counts:
+        images, once = np.arange(count), count // size
+        bags = _deal(images, size, once * -(-_LEAST_BAGS // once), rng)
+        resampled = []
+        for start in range(0, repeats, _CHUNK):
+            drawn = rng.integers(count, size=(min(_CHUNK, repeats - start), count))
+            partitions = []
+            for _ in range(_PARTITIONS):
+                drawn = rng.permuted(drawn, axis=1)
+                partitions.append(_cut(drawn, size))
+            resampled.append(narrowed(np.stack(partitions)))
+        yield _Dealt(narrowed(bags), tuple(resampled))
 
 
 def accuracy_of_bags_score(
@@ -265,14 +308,15 @@ def _deal(images: Integers, size: int, number: int, rng: np.random.Generator) ->
     return _cut(shuffled, size).reshape(-1, size)[:number]
 
 
-def _bag_correctness(log: Floats, bags: Integers, source: int) -> Floats:
+def _bag_correctness(log: Floats, bags: NDArray[np.integer], source: int) -> Floats:
     """1, 1/t or 0 for bags of shape (..., size) of one source, in the shape (...)."""
     from scipy.sparse import csr_array
 
     # A sparse matrix adds the rows of a bag one after the other, without a copy of them.
     each = bags.size // bags.shape[-1]
-    starts = np.arange(each + 1) * bags.shape[-1]
-    adding = csr_array((np.ones(bags.size), bags.ravel(), starts), shape=(each, len(log)))
+    starts = np.arange(each + 1, dtype=np.int32) * np.int32(bags.shape[-1])
+    members = bags.reshape(-1).astype(np.int32)
+    adding = csr_array((np.ones(bags.size), members, starts), shape=(each, len(log)))
     hit = correctness(np.full(each, source), adding @ log)
     return hit.reshape(bags.shape[:-1])
 

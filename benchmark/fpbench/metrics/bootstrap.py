@@ -6,16 +6,23 @@ source as the test set does, because the test set was built with those numbers.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
+from functools import lru_cache
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
-from fpbench.metrics.score import Floats, Integers, NotComputable
+from fpbench.metrics.score import Floats, NotComputable
+
+Counts = NDArray[np.unsignedinteger]
 
 REPEATS = 1000
 LEVEL = 0.95
+KEPT = 1 << 25
+"""Numbers that a resampling may hold to be kept for the next score of the same images."""
+
 _CHUNK = 256  # resamples held in memory at once
+_MANY = 100  # different values in a stratum, on average, from which drawing takes most of the time
 
 
 def percentile_interval(draws: ArrayLike, level: float = LEVEL) -> tuple[float, float]:
@@ -44,25 +51,44 @@ def unseen_rate(trials: float, level: float = LEVEL) -> float:
 
 
 def multiplicities(
-    strata: ArrayLike, rng: np.random.Generator, repeats: int = REPEATS, chunk: int = _CHUNK
-) -> Iterator[Integers]:
+    strata: ArrayLike, seed: int, repeats: int = REPEATS, chunk: int = _CHUNK
+) -> Iterator[Counts]:
     """How often each image is in each resample, a chunk of resamples at a time.
+
+    It depends on the strata and the seed alone: scores of the same test images, of whatever
+    method, share what was drawn for the first of them.
 
     Args:
         strata: Shape (N,), the source of each image; its numbers of images stay as they are.
-        rng: Source of randomness.
+        seed: Seed of the resampling.
         repeats: Number of resamples.
         chunk: Largest number of resamples in one array.
 
     Yields:
-        int64 arrays of shape (N, R), R at most `chunk`, whose columns are resamples.
+        Read-only arrays of small unsigned integers, of shape (N, R), R at most `chunk`, whose
+        columns are resamples.
 
-    >>> counts = next(multiplicities([0, 0, 0, 1, 1], np.random.default_rng(0), 4))
+    >>> counts = next(multiplicities([0, 0, 0, 1, 1], 0, 4))
     >>> counts[:3].sum(axis=0).tolist(), counts[3:].sum(axis=0).tolist()
     ([3, 3, 3, 3], [2, 2, 2, 2])
     """
     _, stratum = np.unique(np.asarray(strata), return_inverse=True)
+    if len(stratum) * repeats > KEPT:
+        yield from _multiplicities(stratum, seed, repeats, chunk)
+    else:
+        yield from _kept_multiplicities(stratum.tobytes(), seed, repeats, chunk)
+
+
+@lru_cache(maxsize=8)
+def _kept_multiplicities(stratum: bytes, seed: int, repeats: int, chunk: int) -> tuple[Counts, ...]:
+    return tuple(_multiplicities(np.frombuffer(stratum, np.intp), seed, repeats, chunk))
+
+
+def _multiplicities(
+    stratum: NDArray[np.intp], seed: int, repeats: int, chunk: int
+) -> Iterator[Counts]:
     members = [np.flatnonzero(stratum == s) for s in range(int(stratum.max()) + 1)]
+    rng = np.random.default_rng(seed)
     for start in range(0, repeats, chunk):
         size = min(chunk, repeats - start)
         counts = np.empty((len(stratum), size), dtype=np.int64)
@@ -72,12 +98,17 @@ def multiplicities(
             counts[images] = np.bincount(flat.ravel(), minlength=len(images) * size).reshape(
                 len(images), size
             )
-        yield counts
+        yield narrowed(counts)
 
 
-def strata_means(
-    values: ArrayLike, strata: ArrayLike, rng: np.random.Generator, repeats: int = REPEATS
-) -> Floats:
+def narrowed(drawn: NDArray[np.integer]) -> Counts:
+    """Numbers from 0 in as few bytes as they need, read-only."""
+    small = drawn.astype(np.min_scalar_type(int(drawn.max(initial=0))))
+    small.flags.writeable = False
+    return small
+
+
+def strata_means(values: ArrayLike, strata: ArrayLike, seed: int, repeats: int = REPEATS) -> Floats:
     """Bootstrap draws of the mean of `values` in each stratum, without drawing single images.
 
     Where values repeat (right and wrong, say) the number of times each is drawn is multinomial,
@@ -86,24 +117,47 @@ def strata_means(
     Args:
         values: Shape (N,).
         strata: Shape (N,), the source of each image.
-        rng: Source of randomness.
+        seed: Seed of the resampling.
         repeats: Number of resamples R.
 
     Returns:
         Shape (R, S), the strata in sorted order.
 
-    >>> draws = strata_means([1, 0, 1, 1], [0, 0, 1, 1], np.random.default_rng(0), 500)
+    >>> draws = strata_means([1, 0, 1, 1], [0, 0, 1, 1], 0, 500)
     >>> draws.shape, bool(abs(draws[:, 0].mean() - 0.5) < 0.05), float(draws[:, 1].min())
     ((500, 2), True, 1.0)
     """
     array = np.asarray(values, dtype=np.float64)
     keys = np.asarray(strata)
-    columns = []
-    for key in np.unique(keys):
-        levels, counts = np.unique(array[keys == key], return_counts=True)
-        size = int(counts.sum())
-        columns.append(rng.multinomial(size, counts / size, size=repeats) @ levels / size)
+    split = [np.unique(array[keys == key], return_counts=True) for key in np.unique(keys)]
+    counts = [count for _, count in split]
+    different = sum(len(count) for count in counts)
+    drawn: Iterable[NDArray[np.integer]]
+    if _MANY * len(counts) <= different <= KEPT // repeats:
+        drawn = _kept_multinomials(tuple(c.tobytes() for c in counts), seed, repeats)
+    else:
+        drawn = _multinomials(counts, seed, repeats)
+    columns = [
+        times @ levels / int(count.sum())
+        for times, (levels, count) in zip(drawn, split, strict=True)
+    ]
     return np.stack(columns, axis=1)
+
+
+@lru_cache(maxsize=4)
+def _kept_multinomials(counts: tuple[bytes, ...], seed: int, repeats: int) -> tuple[Counts, ...]:
+    read = [np.frombuffer(count, np.intp) for count in counts]
+    return tuple(narrowed(drawn) for drawn in _multinomials(read, seed, repeats))
+
+
+def _multinomials(
+    counts: Sequence[NDArray[np.intp]], seed: int, repeats: int
+) -> Iterator[NDArray[np.integer]]:
+    """How often each value of each stratum is drawn, shape (R, values), a stratum at a time."""
+    rng = np.random.default_rng(seed)
+    for count in counts:
+        size = int(count.sum())
+        yield rng.multinomial(size, count / size, size=repeats)
 
 
 def macro_weights(classes: ArrayLike, strata: ArrayLike) -> Floats:
@@ -168,8 +222,7 @@ def macro_mean_interval(
     weights = macro_weights(classes, keys)
     means = np.array([array[keys == name].mean() for name in names])
     value = float(weights @ means)
-    rng = np.random.default_rng(seed)
-    low, high = percentile_interval(strata_means(array, keys, rng, repeats) @ weights)
+    low, high = percentile_interval(strata_means(array, keys, seed, repeats) @ weights)
     # Among all rates within reach the mean moves most where weight per image is largest.
     limit = unseen_rate(float((sizes / weights).min()))
     if (array == 1).all():

@@ -344,8 +344,7 @@ def decorrelation_scores(
     values = summarise(rho, signed, dimensions)
     drawn: dict[str, list[Floats]] = {key: [] for key in (*KEYS, *_CC_PARTS)}
     both = np.concatenate([np.abs(correlations), correlations], axis=1)
-    rng = np.random.default_rng(seed)
-    for weights in multiplicities(y, rng, repeats):
+    for weights in multiplicities(y, seed, repeats):
         matrices = np.stack(
             [weights[y == i].T.astype(np.float64) @ both[y == i] for i in range(sources)], axis=1
         )

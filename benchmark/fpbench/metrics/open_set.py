@@ -244,8 +244,7 @@ def open_set_scores(
         wanted["oscr"] = u, every, _oscr(right), float(known) / 2
     draws: dict[str, list[Floats]] = {key: [] for key in wanted}
     base = images.weights[:, None]
-    rng = np.random.default_rng(seed)
-    for counts in multiplicities(images.sources, rng, repeats):
+    for counts in multiplicities(images.sources, seed, repeats):
         weights = counts * base
         for key, (u, chosen, measure, _) in wanted.items():
             draws[key].append(_measured(measure, u, images, weights, chosen))

@@ -258,18 +258,22 @@ def _leaving_out(
     moments: list[Floats] = []
     sources, _, d = sample.shape
     for part in (order[:, :half], order[:, half:]):
+        member = np.take_along_axis(groups, part, axis=1)
+        # Rows of a group stay in their order, so that their sums are those of the group alone.
+        images = np.take_along_axis(part, np.argsort(member, axis=1, kind="stable"), axis=1)
+        sizes = np.stack([np.bincount(own, minlength=number) for own in member])
+        starts = sizes.cumsum(axis=1) - sizes
         count = np.zeros((sources, number + 1))
         total = np.zeros((sources, number + 1, d))
         square = np.zeros((sources, number + 1, d, d))
-        for source in range(sources):
-            member = groups[source, part[source]]
-            # Rows of a group stay in their order, so that their sums are those of the group alone.
-            rows = sample[source, part[source][np.argsort(member, kind="stable")]]
-            sizes = np.bincount(member, minlength=number)
-            count[source, 1:] = sizes
-            for group, chosen in enumerate(np.split(rows, sizes.cumsum()[:-1]), start=1):
-                total[source, group] = chosen.sum(axis=0)
-                np.matmul(chosen.T, chosen, out=square[source, group])
+        count[:, 1:] = sizes
+        # Groups of one size at once: in a longer one the same sums may come in another order.
+        for size in np.unique(sizes[sizes > 0]).tolist():
+            source, group = np.nonzero(sizes == size)
+            place = starts[source, group][:, None] + np.arange(size)
+            rows = sample[source[:, None], images[source[:, None], place]]
+            total[source, group + 1] = rows.sum(axis=1)
+            square[source, group + 1] = np.swapaxes(rows, -1, -2) @ rows
         count = count.sum(axis=1, keepdims=True) - count
         total = total.sum(axis=1, keepdims=True) - total
         square = square.sum(axis=1, keepdims=True) - square

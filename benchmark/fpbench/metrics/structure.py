@@ -174,8 +174,7 @@ def coclustering(
     if len(counts) != sources or counts.min() < 1:
         raise NotComputable(f"Source {counts.argmin()} has no held-out image.")
     together = np.zeros((sources, sources))
-    rng = np.random.default_rng(seed)
-    for weights in multiplicities(y, rng, repeats):
+    for weights in multiplicities(y, seed, repeats):
         rho = np.zeros((sources, weights.shape[1], sources))
         for source, row, drawn in zip(y, rows, weights.astype(np.float64), strict=True):
             rho[source] += drawn[:, None] * row

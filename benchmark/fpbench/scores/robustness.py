@@ -179,7 +179,7 @@ def _scores(
         p_real = np.stack([_probabilities(evidence, k)[:, real] for k in range(len(TABLE))])
     accuracies: list[Floats] = []
     areas: list[Floats] = []
-    for counts in multiplicities(y, np.random.default_rng(seed)):
+    for counts in multiplicities(y, seed):
         # No matrix product, whose last digits hang on the number of threads.
         drawn = counts[generated] * weights[:, None]
         accuracies.append(np.einsum("sn,nr->sr", right, drawn))
@@ -212,7 +212,7 @@ def _scores(
 
 
 def _areas(
-    p_real: NDArray[np.float32], generated: NDArray[np.bool_], counts: NDArray[np.int64]
+    p_real: NDArray[np.float32], generated: NDArray[np.bool_], counts: NDArray[np.integer]
 ) -> Floats:
     """Area under the ROC curve of real against generated, at each strength in each resample."""
     p = p_real.astype(np.float64)

@@ -16,7 +16,7 @@ from fpbench.leaderboard.archive.claims import compare_scores, recomputed
 from fpbench.leaderboard.archive.collect import Entry, Problem, collect, relative
 from fpbench.leaderboard.archive.layout import folders_of_records
 from fpbench.leaderboard.audit.submit import told
-from fpbench.leaderboard.output.build import make_files, read_leaderboards, stale
+from fpbench.leaderboard.output.build import leaderboards_of, make_files, stale
 from fpbench.method import Progress
 from fpbench.registry import card_folders
 from fpbench.runs.record import parse_record, read_record
@@ -24,6 +24,8 @@ from fpbench.runs.record import parse_record, read_record
 _PACKAGE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]* [0-9][A-Za-z0-9.+!]*")
 _WORTH_A_PROCESS = 8
 """Records for which another process is started; fewer are done before it stands."""
+_BATCH = 4
+"""Records in a row that one process scores, so that they share what is drawn for the first."""
 _METHOD = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*:[A-Za-z0-9][A-Za-z0-9._-]*")
 
 
@@ -69,26 +71,34 @@ def check(
     Raises:
         BadInput: If `root` is no folder, or git does not know `since`.
     """
-    leaderboards = read_leaderboards(root)
-    problems = list(leaderboards.problems)
-    problems += stale(root, make_files(leaderboards))
-    entries = leaderboards.collection.records
+    collection = collect(root)
+    entries = collection.records
     chosen: Sequence[Entry] = entries
     changed: tuple[Entry, ...] | None = None
+    problems: list[Problem] = []
     if since is not None:
         names = changed_files(root, since)
         chosen = changed = tuple(e for e in entries if _touched(e, root, names))
         problems += _drift(root, since, names)
         problems += [found for e in changed if (found := _outdated(e)) is not None]
-    done = [entry for entry in chosen if entry.record.status == "done"]
-    if rescore:
-        questions = [delayed(_followed)(e, root) for e in done]
-        workers = min(jobs, max(1, len(done) // _WORTH_A_PROCESS))
-        answers = Parallel(workers, return_as="generator")(questions)
-        for position, found_wrong in enumerate(answers, start=1):
-            problems += found_wrong
-            progress("score again", position, len(done))
+    done = sorted((e for e in chosen if e.record.status == "done"), key=_drawn_alike)
+    # Scoring begins in other processes while boards are made in this one.
+    workers = min(jobs, max(1, len(done) // _WORTH_A_PROCESS))
+    answers = Parallel(workers, return_as="generator", batch_size=_BATCH if workers > 1 else 1)(
+        delayed(_followed)(e, root) for e in (done if rescore else ())
+    )
+    leaderboards = leaderboards_of(collection)
+    problems = [*leaderboards.problems, *stale(root, make_files(leaderboards)), *problems]
+    for position, found_wrong in enumerate(answers, start=1):
+        problems += found_wrong
+        progress("score again", position, len(done))
     return CheckReport(len(entries), len(done) if rescore else 0, changed, tuple(problems))
+
+
+def _drawn_alike(entry: Entry) -> tuple[str, int, str]:
+    """Puts records next to each other whose scores share resamples of the same images."""
+    job = entry.record.job
+    return job.test.content_hash, job.seed, entry.link
 
 
 def _followed(entry: Entry, root: Path) -> list[Problem]:

@@ -46,14 +46,18 @@ def read_leaderboards(root: Path) -> Leaderboards:
     Raises:
         BadInput: If `root` is no folder.
     """
-    collection = collect(root)
+    return leaderboards_of(collect(root))
+
+
+def leaderboards_of(collection: Collection) -> Leaderboards:
+    """As `read_leaderboards`, of records that are read already."""
     boards, problems = make_boards(collection)
     found = [*collection.problems, *problems]
     try:
-        published = read_published(root / PUBLISHED)
+        published = read_published(collection.root / PUBLISHED)
     except BadInput as error:
         published = Published()
-        found.append(Problem(PUBLISHED, relative(str(error), root)))
+        found.append(Problem(PUBLISHED, relative(str(error), collection.root)))
     return Leaderboards(collection, tuple(boards), published, tuple(found))
 
 
