@@ -59,3 +59,5 @@ def test_one_answer_to_nearly_all_images_is_known_for_what_it_is() -> None:
     assert commonest_answer(labels, proba, None) >= POWERLESS
     # Images of Real are not asked: those that are left get four answers evenly.
     assert commonest_answer(labels, np.eye(4)[labels], real=0) == pytest.approx(1 / 3)
+    # The same shares for every image name no source, and tell nothing apart either.
+    assert commonest_answer(labels, np.full((200, 4), 0.25), None) == 1.0

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import ArrayLike
 
-from fpbench.metrics.attribution import confusion_matrix
+from fpbench.metrics.attribution import confusion_matrix, judged
 from fpbench.metrics.score import Floats
 
 POWERLESS = 0.95
@@ -90,8 +90,9 @@ def chance_p_value(
 def commonest_answer(labels: ArrayLike, proba: ArrayLike, real: int | None) -> float:
     """Share of the images of generators that are given the commonest answer.
 
-    Real is left out, as in the accuracy; a shared highest probability counts 1/t for each. A
-    classifier near 1 tells nothing apart, so whatever it was trained on it is at chance.
+    Real is left out, as in the accuracy; a shared highest probability counts for each source that
+    shares it. A classifier near 1 tells nothing apart, so whatever it was trained on it is at
+    chance.
 
     Args:
         labels: int (N,), column of each image's source.
@@ -102,12 +103,11 @@ def commonest_answer(labels: ArrayLike, proba: ArrayLike, real: int | None) -> f
         ValueError: If shapes do not fit.
         NotComputable: As `fpbench.metrics.attribution.accuracy`.
 
-    >>> proba = np.eye(3)[[0, 0, 0, 1]]
-    >>> commonest_answer([0, 1, 2, 2], proba, None)
+    >>> commonest_answer([0, 0, 1, 1], np.eye(2)[[0, 0, 0, 1]], None)
     0.75
     """
-    matrix = confusion_matrix(labels, proba, real, with_real=False)
-    return float(matrix.sum(axis=0).max() / matrix.sum())
+    _, answers = judged(labels, proba, real)
+    return float((answers == answers.max(axis=1, keepdims=True)).mean(axis=0).max())
 
 
 def _renamed(
