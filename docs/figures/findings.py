@@ -1,7 +1,8 @@
 """Draws the figures of docs/findings.md from the committed records, and prints their numbers.
 
 Run it from the root of a checkout: ``python docs/figures/findings.py``. Nothing is trained: every
-number is one of a record in ``leaderboards/``, or computed from its stored predictions.
+number is one of a record in ``leaderboards/``, or computed from its stored predictions. What tests
+stand behind the sentences is printed by ``claims.py`` beside it.
 """
 
 from __future__ import annotations
@@ -14,10 +15,7 @@ from pathlib import Path
 import click
 import numpy as np
 from matplotlib.axes import Axes
-from scipy.stats import spearmanr
 
-from fpbench.leaderboard.archive.collect import Entry
-from fpbench.leaderboard.archive.published import Published
 from fpbench.leaderboard.output.build import read_leaderboards
 from fpbench.leaderboard.ranking.across import across_datasets
 from fpbench.leaderboard.ranking.boards import Board
@@ -25,7 +23,6 @@ from fpbench.leaderboard.ranking.judged import read_confusion
 from fpbench.leaderboard.ranking.rows import Row, Section
 from fpbench.leaderboard.ranking.structure import aligned, design_of, read_structure
 from fpbench.leaderboard.view.columns import rank_text, score_text
-from fpbench.leaderboard.view.transfers import COLUMNS, transfer_tables
 from fpbench.metrics.ranking import friedman
 from fpbench.metrics.score import Score
 from fpbench.plots.figure import written_figure
@@ -34,28 +31,6 @@ HERE = Path(__file__).parent
 DATASETS = ("gm-mini", "gm-cifar10", "gm-celeba", "gm-ffhq", "gm-ffhq-equal")
 BUDGET = "small"
 FOLDS = 10
-COUNTERPARTS = {
-    "manifpt-2": {
-        "McClo18": "mccloskey:saturation",
-        "Nataraj19": "nataraj:horizontal",
-        "Durall20": "durall:svm",
-        "Dzanic20": "dzanic:decay",
-        "Marra19": "prnu:wavelet",
-        "Yu19": "yu:attribution",
-        "ManiFPT RGB": "manifpt:rgb",
-        "ManiFPT FREQ": "manifpt:freq",
-    },
-    "dsf-3": {
-        "PRNU": "prnu:wavelet",
-        "Yu19": "yu:attribution",
-        "Asnani21": "asnani:attribution",
-        "DSF−": "dsf:minus",
-        "DSF+": "dsf:plus",
-    },
-}
-"""Rows of published tables and the rows here that are meant to be the same method."""
-
-
 RELATED = {"manifpt", "riemann", "resnet20"}
 INPUTS = {
     "manifpt:rgb": "x − nearest real image\n(manifpt:rgb)",
@@ -189,50 +164,6 @@ def draw_folds(board: Board) -> None:
             f"{board.name}: mean ranks over folds {told}; Friedman p {test.p_value:.2g}, critical "
             f"difference {test.critical_difference:.2f}"
         )
-
-
-def tell_orderings(boards: Sequence[Board], published: Published) -> None:
-    """Rank correlation of printed accuracies with those measured here."""
-    for table in published.tables:
-        pairs = COUNTERPARTS.get(table.id, {})
-        for column in table.columns:
-            printed = {
-                pairs[row.method]: value[0] if isinstance(value, list) else value
-                for row in table.rows
-                if row.method in pairs and not isinstance(value := row.values[column.key], str)
-            }
-            if not column.key.startswith("acc") or not printed:
-                continue
-            its_own = [board for board in boards if board.name == column.compares_with]
-            # gm-mini is no paper's dataset: it is held against every column.
-            for board in [*boards[:1], *its_own] if its_own else boards:
-                for folds in (None, FOLDS):
-                    section = section_of(board, folds)
-                    here = {} if section is None else {r.label: r.value for r in section.rows}
-                    names = [name for name in printed if here.get(name) is not None]
-                    if len(names) < 4:
-                        continue
-                    found = spearmanr([printed[n] for n in names], [here[n] for n in names])
-                    ordered = ", ".join(sorted(names, key=lambda n: here[n] or 0.0))
-                    click.echo(
-                        f"{table.id} {column.dataset} and {board.name}"
-                        f"{'' if folds is None else f', {folds} folds'}: Spearman "
-                        f"{found.statistic:.2f}, p {found.pvalue:.3f}, {len(names)} rows; here, "
-                        f"worst first: {ordered}"
-                    )
-
-
-def tell_transfers(transfers: Sequence[Entry]) -> None:
-    """The scores of the transfer board."""
-    for table in transfer_tables(transfers):
-        click.echo(table.title)
-        for row in table.rows:
-            told = [
-                f"{column.heading} {score_text(score)}"
-                for column, score in zip(COLUMNS, row.scores, strict=False)
-                if score is not None
-            ]
-            click.echo(f"  {row.label:24s} {', '.join(told) or row.reason}")
 
 
 def tell_ranks(boards: Sequence[Board]) -> None:
@@ -388,11 +319,9 @@ def main() -> int:
     tell_pairs(boards)
     draw_inputs(boards[:2])
     draw_folds(boards[0])
-    tell_orderings(boards, leaderboards.published)
     draw_bags(boards[:2])
     draw_alignment(many)
     draw_sources(many)
-    tell_transfers(leaderboards.transfers)
     return 0
 
 

@@ -109,6 +109,19 @@ def read_confusion(entries: Sequence[Entry]) -> NDArray[np.float64] | None:
     return mean
 
 
+def read_probabilities(entry: Entry) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+    """The sources of a finished record's test images, Real among them, and its probabilities.
+
+    Returns:
+        int64 of shape (N,), columns of the true sources, and float32 of shape (N, K).
+
+    Raises:
+        BadInput: If they cannot be read.
+    """
+    proba, found = _read(entry)
+    return found.labels, proba
+
+
 @dataclass(frozen=True)
 class Control:
     """A null control and what shuffled labels may give.
