@@ -17,7 +17,7 @@ from typing import Any
 from urllib.parse import unquote, urlsplit
 
 TOKEN = "hf_local"  # noqa: S105
-LFS_SUFFIXES = (".parquet", ".png")
+LFS_SUFFIXES = (".parquet", ".png", ".tar", ".zip")
 
 
 @dataclass

@@ -25,6 +25,7 @@ def data() -> None:
 def list_datasets(as_json: bool) -> None:
     """List all dataset cards."""
     from fpbench.datasets.card import summary
+    from fpbench.datasets.downloads.wanted import told_bytes
 
     rows = []
     faults = []
@@ -40,9 +41,11 @@ def list_datasets(as_json: bool) -> None:
         for row in rows:
             size = "" if row.size is None else f"{row.size}x{row.size}, "
             images = "" if row.images is None else f", {row.images} images"
+            download = "" if row.download is None else f", {told_bytes(row.download)} in all"
+            licence = f", {row.licence}" if row.licence else ""
             click.echo(
                 f"{row.name:<{width}}  {row.title}\n{'':<{width}}  {size}"
-                f"{row.available} of {row.sources} sources{images}, {row.state}"
+                f"{row.available} of {row.sources} sources{images}{download}{licence}, {row.state}"
             )
     for fault in faults:
         click.echo(f"Warning: {fault}", err=True)
@@ -55,6 +58,7 @@ def show_dataset(name: str, as_json: bool) -> None:
     """Show the card of one dataset: sources, counts, protocol, text."""
     from fpbench.datasets.card import (
         card_folder,
+        is_labelled,
         read_manifest,
         read_recipe,
         read_sources,
@@ -63,6 +67,9 @@ def show_dataset(name: str, as_json: bool) -> None:
     from fpbench.datasets.layout import MANIFEST
 
     folder = card_folder(name)
+    if is_labelled(folder):
+        _show_labelled(folder, as_json)
+        return
     recipe = read_recipe(folder)
     sources = read_sources(folder)
     brief = summary(folder)
@@ -93,6 +100,41 @@ def show_dataset(name: str, as_json: bool) -> None:
             click.echo(f"  {'':<{width}}  not available: {reason}")
         elif entry.summary:
             click.echo(f"  {'':<{width}}  {entry.summary}")
+    click.echo(f"\nThe card: {folder / 'README.md'}")
+
+
+def _show_labelled(folder: Path, as_json: bool) -> None:
+    """Show the card of a dataset that is read where it lies."""
+    from fpbench.datasets.card import read_sources, summary
+    from fpbench.datasets.downloads.wanted import told_bytes
+    from fpbench.datasets.labelled.card import read_card
+
+    card, brief, sources = read_card(folder), summary(folder), read_sources(folder)
+    if as_json:
+        document = {
+            "summary": asdict(brief),
+            "recipe": card.model_dump(mode="json"),
+            "sources": {key: entry.model_dump(mode="json") for key, entry in sources.items()},
+            "manifest": None,
+        }
+        click.echo(json.dumps(document, indent=2))
+        return
+    click.echo(f"{card.name}: {card.title}")
+    size = "size not known" if brief.download is None else f"{told_bytes(brief.download)} in all"
+    click.echo(f"{brief.state}, {size}, licence {brief.licence or 'not stated'}, {folder}")
+    if card.unavailable:
+        click.echo(f"not available: {card.unavailable}")
+    spec = card.labelled
+    if spec is not None:
+        place = f"hub:{spec.hub}" if spec.hub else str(spec.path)
+        amount = f"{spec.images} images of each source" if spec.images else "all images"
+        click.echo(f"{place}, images in {spec.image or '?'}, labels in {spec.label or 'label'}; "
+                   f"{amount}")  # fmt: skip
+    click.echo(card.whole.seen)
+    click.echo("\nSources")
+    width = max((len(key) for key in sources), default=0)
+    for key, entry in sources.items():
+        click.echo(f"  {key:<{width}}  {entry.family}, {entry.architecture}")
     click.echo(f"\nThe card: {folder / 'README.md'}")
 
 

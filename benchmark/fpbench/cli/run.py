@@ -76,8 +76,8 @@ def run(
         print_json,
         run_jobs,
     )
+    from fpbench.datasets.card import every_card
     from fpbench.datasets.reference import with_settings
-    from fpbench.registry import card_folders
     from fpbench.runs.job import Limits
     from fpbench.runs.plan import EVERYTHING, expand_methods, make_plan, parse_settings
 
@@ -87,7 +87,7 @@ def run(
     names = [
         name
         for asked in datasets
-        for name in (card_folders() if asked == EVERYTHING else [with_settings(asked, chosen)])
+        for name in (every_card() if asked == EVERYTHING else [with_settings(asked, chosen)])
     ]
     sides = find_sides(names, problems, offline=running["offline"])
     plan = plan_each(

@@ -37,6 +37,10 @@ class CardSummary:
         state: ``ready`` (its images are here or made on the fly), ``needs real images`` (all but
             the real images are here) or ``to build``.
         images: Images in the built dataset, all splits; None where it is not built.
+        licence: Of its images, as the card's page says; empty where it does not.
+        download: Bytes of the public dataset that it is read from, None where that is not known
+            or it is none.
+        reason: Why it cannot be had here; empty if it can.
     """
 
     name: str
@@ -46,6 +50,13 @@ class CardSummary:
     available: int
     state: str
     images: int | None
+    licence: str = ""
+    download: int | None = None
+    reason: str = ""
+
+
+_WHOLE = "whole"
+"""The field of recipe.yaml that only a dataset has which is read where it lies."""
 
 
 class _TextKeys(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[misc]
@@ -168,8 +179,55 @@ def summary(folder: Path) -> CardSummary:
         ) from error
 
 
+def every_card() -> list[str]:
+    """What ``all`` datasets are: those with a card, but for others' that would be downloaded."""
+    return [name for name, folder in card_folders().items() if not is_labelled(folder)]
+
+
+def is_labelled(folder: Path) -> bool:
+    """Whether a card is of a dataset that is read where it lies, and never built.
+
+    Raises:
+        BadInput: If its recipe.yaml cannot be read.
+    """
+    return _WHOLE in _yaml(folder / RECIPE)
+
+
+def read_labelled_yaml(folder: Path) -> dict[str, Any]:
+    """The recipe.yaml of such a card, as it is written."""
+    return _yaml(folder / RECIPE)
+
+
+def _licence(folder: Path) -> str:
+    try:
+        stated = read_front_matter(folder).get("license", "")
+    except BadInput:
+        return ""
+    return ", ".join(map(str, stated)) if isinstance(stated, list) else str(stated or "")
+
+
+def _labelled_summary(folder: Path, recipe: dict[str, Any]) -> CardSummary:
+    labelled, reason = recipe.get("labelled") or {}, str(recipe.get("unavailable") or "")
+    sources = len(_yaml(folder / SOURCES)) if (folder / SOURCES).is_file() else 0
+    hub = labelled.get("hub")
+    return CardSummary(
+        name=str(recipe.get("name", folder.name)),
+        title=str(recipe.get("title", "")),
+        size=labelled.get("resize") or labelled.get("crop") or None,
+        sources=sources,
+        available=0 if reason else sources,
+        state="not available" if reason else "read from the Hub" if hub else "read from a folder",
+        images=None,
+        licence=_licence(folder),
+        download=dict(recipe[_WHOLE]).get("bytes"),
+        reason=reason,
+    )
+
+
 def _summary(folder: Path) -> CardSummary:
     recipe = _yaml(folder / RECIPE)
+    if _WHOLE in recipe:
+        return _labelled_summary(folder, recipe)
     sources = recipe.get("sources") or {}
     synthetic = recipe.get("synthetic")
     manifest = _json(folder / MANIFEST) if (folder / MANIFEST).is_file() else None
@@ -197,10 +255,16 @@ def _summary(folder: Path) -> CardSummary:
         available=available,
         state=state,
         images=images,
+        licence=_licence(folder),
     )
 
 
-def _validated(model: type[_Model], document: dict[str, Any], path: Path) -> _Model:
+def validated(model: type[_Model], document: dict[str, Any], path: Path) -> _Model:
+    """A part of a card as its model reads it.
+
+    Raises:
+        BadInput: Naming the file, and the field that is wrong.
+    """
     from pydantic import ValidationError
 
     from fpbench.documents import told
@@ -232,7 +296,13 @@ def read_recipe(folder: Path, file: str = RECIPE) -> Recipe:
     """
     from fpbench.datasets.schema import Recipe
 
-    return _validated(Recipe, _yaml(folder / file), folder / file)
+    document = _yaml(folder / file)
+    if _WHOLE in document:
+        raise BadInput(
+            f"The dataset {folder.name!r} is read where it lies and is not built: "
+            f"`fpbench run --method prnu --dataset {folder.name}`."
+        )
+    return validated(Recipe, document, folder / file)
 
 
 def read_sources(folder: Path) -> dict[str, SourceEntry]:
@@ -250,10 +320,10 @@ def read_sources(folder: Path) -> dict[str, SourceEntry]:
             raise BadInput(f"{path}: field {name} must hold a mapping of fields, not {entry!r}.")
         try:
             if "zoo" in entry:
-                short = _validated(ZooEntry, entry, path)
+                short = validated(ZooEntry, entry, path)
                 entries[name] = zoo_entry(short.zoo, short.summary)
             else:
-                entries[name] = _validated(SourceEntry, entry, path)
+                entries[name] = validated(SourceEntry, entry, path)
         except BadInput as error:
             message = str(error).removeprefix(f"{path}: ")
             raise BadInput(f"{path}: source {name!r}: {message}") from error.__cause__
@@ -282,7 +352,7 @@ def read_manifest(folder: Path) -> Manifest:
     """
     from fpbench.datasets.schema import Manifest
 
-    return _validated(Manifest, _json(folder / MANIFEST), folder / MANIFEST)
+    return validated(Manifest, _json(folder / MANIFEST), folder / MANIFEST)
 
 
 def as_source(name: str, entry: SourceEntry) -> Source:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from fpbench.datasets.built import BuiltFolder, HubCopy
-from fpbench.datasets.card import built_folder
+from fpbench.datasets.card import built_folder, is_labelled
 from fpbench.datasets.dataset import ResolvedDataset
 from fpbench.datasets.folders import ImageFolder
 from fpbench.datasets.hub import fetch_description
@@ -25,7 +25,7 @@ from fpbench.registry import card_folders
 if TYPE_CHECKING:
     from fpbench.method import Progress
 
-TABLES = (".csv", ".parquet")
+TABLES = (".csv", ".parquet", ".tar", ".zip")
 """Files that are labelled datasets."""
 
 _HUB_ID = re.compile(r"[\w.-]+/[\w.-]+(@[\w./-]+)?")
@@ -66,6 +66,10 @@ def resolve(
                     "made on the fly itself; name a dataset that has images."
                 )
             return SyntheticDataset(chosen, resolve(chosen.base, offline=offline))
+        if is_labelled(cards[name]):
+            from fpbench.datasets.labelled.card import open_card
+
+            return open_card(cards[name], offline=offline, progress=progress)
         if colon:
             raise BadInput(f"Dataset {name!r} takes no settings, but got {settings!r}.")
         return BuiltFolder(built_folder(name), offline=offline)
@@ -121,6 +125,11 @@ def _in_folder(
     if (path / MANIFEST).is_file():
         reference.refuse_others((), "a built dataset")
         return BuiltFolder(path, offline=offline)
+    if (path / RECIPE).is_file() and is_labelled(path):
+        from fpbench.datasets.labelled.card import open_card
+
+        reference.refuse_others((), "the card of a labelled dataset")
+        return open_card(path, offline=offline, progress=progress)
     if (path / RECIPE).is_file():
         raise BadInput(
             f"{path} has a recipe.yaml but no manifest.json: it is not built, or its build was "

@@ -21,6 +21,17 @@ if TYPE_CHECKING:
 _NAME = re.compile(r"[a-z0-9][a-z0-9.+-]*")
 
 
+def plain_name(name: str) -> str:
+    """A name that a dataset or a generator may have.
+
+    Raises:
+        ValueError: If it is none.
+    """
+    if not _NAME.fullmatch(name):
+        raise ValueError(f"{name!r} is no name; use lower-case letters, digits, '-', '.', '+'")
+    return name
+
+
 class RealOrigins(Document):
     """Where the real images come from.
 
@@ -174,9 +185,7 @@ class Recipe(Document):
     @field_validator("name")
     @classmethod
     def _plain(cls, name: str) -> str:
-        if not _NAME.fullmatch(name):
-            raise ValueError(f"{name!r} is no name; use lower-case letters, digits, '-', '.', '+'")
-        return name
+        return plain_name(name)
 
     @model_validator(mode="after")
     def _whole(self) -> Recipe:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
 from fpbench.datasets.imagefiles import SUFFIXES, told_path
+from fpbench.datasets.labelled.archive_table import TAR, ZIP, ArchiveTable
 from fpbench.datasets.labelled.file_table import (
     FileTable,
     Item,
@@ -26,16 +28,18 @@ from fpbench.datasets.labelled.hub_listing import (
     split_of,
 )
 from fpbench.datasets.labelled.parquet_table import ParquetTable, Shard
+from fpbench.datasets.labelled.table import Table
 from fpbench.errors import BadInput
 from fpbench.files import file_sha256
 
 if TYPE_CHECKING:
+    from fpbench.datasets.downloads.asking import Asker
     from fpbench.datasets.labelled.spec import Labelled
-    from fpbench.datasets.labelled.table import Table
     from fpbench.method import Progress
 
 _PARQUET, _CSV = ".parquet", ".csv"
-_SUFFIXES = (_PARQUET, _CSV, *sorted(SUFFIXES))
+_TABLES = (_PARQUET, _CSV, TAR, ZIP)
+_SUFFIXES = (*_TABLES, *sorted(SUFFIXES))
 
 
 def open_table(spec: Labelled, base: Path, *, offline: bool, progress: Progress | None) -> Table:
@@ -59,7 +63,7 @@ def open_table(spec: Labelled, base: Path, *, offline: bool, progress: Progress 
         raise BadInput(f"There is no file or folder {spec.path!r} of labelled images.")
     files = _local_files(found, spec)
     kind = _kind([path.name for path in files], told_path(found))
-    if kind == _PARQUET:
+    if kind in (_PARQUET, TAR, ZIP):
         root = found if found.is_dir() else found.parent
         shards = [
             Shard(
@@ -71,7 +75,7 @@ def open_table(spec: Labelled, base: Path, *, offline: bool, progress: Progress 
             )
             for path in files
         ]
-        return ParquetTable(shards, spec, name=spec.name, progress=progress)
+        return _of_shards(kind, shards, spec, spec.name, progress, {})
     if kind == _CSV:
         items = [
             item
@@ -84,6 +88,20 @@ def open_table(spec: Labelled, base: Path, *, offline: bool, progress: Progress 
     return FileTable(folder_items(found, spec), name=spec.name, offline=offline)
 
 
+def _of_shards(
+    kind: str,
+    shards: Sequence[Shard],
+    spec: Labelled,
+    name: str,
+    progress: Progress | None,
+    page: Mapping[str, Any],
+) -> Table:
+    if kind == _PARQUET:
+        features = _page_features(page.get("dataset_info") or {}, spec.config)
+        return ParquetTable(shards, spec, name=name, features=features, progress=progress)
+    return ArchiveTable(shards, spec, name=name, progress=progress)
+
+
 def _local_files(found: Path, spec: Labelled) -> list[Path]:
     if not found.is_dir():
         return [found]
@@ -92,7 +110,7 @@ def _local_files(found: Path, spec: Labelled) -> list[Path]:
         if not files:
             raise BadInput(f"{found} has no files {', '.join(spec.files)}.")
         return files
-    for suffix in (_PARQUET, _CSV):
+    for suffix in _TABLES:
         files = sorted(path for path in found.rglob(f"*{suffix}") if path.is_file())
         if files:
             return files
@@ -107,9 +125,9 @@ def _kind(names: Sequence[str], place: str) -> str:
     """
     kinds = {PurePosixPath(name).suffix.lower() for name in names}
     kinds = {"" if kind in SUFFIXES else kind for kind in kinds}
-    if kinds in ({_PARQUET}, {_CSV}, {""}):
+    if len(kinds) == 1 and kinds <= {*_TABLES, ""}:
         return kinds.pop()
-    known = "Parquet, CSV, PNG, JPEG or WebP"
+    known = "Parquet, CSV, tar, zip, PNG, JPEG or WebP"
     raise BadInput(
         f"{place} holds no labelled images that can be read"
         + (f": files of the kinds {', '.join(sorted(kinds))}" if kinds else "")
@@ -124,14 +142,20 @@ def _on_hub(spec: Labelled, *, offline: bool, progress: Progress | None) -> Tabl
         chosen = {file.path: split_of(file.path) for file in listing.matching(spec.files)}
     else:
         chosen = data_files(listing, spec.config, _SUFFIXES)
-        if any(path.endswith(_PARQUET) for path in chosen):
-            chosen = {path: split for path, split in chosen.items() if path.endswith(_PARQUET)}
-        elif any(path.endswith(_CSV) for path in chosen):
-            chosen = {path: split for path, split in chosen.items() if path.endswith(_CSV)}
+        for suffix in _TABLES:
+            if any(path.lower().endswith(suffix) for path in chosen):
+                chosen = {p: split for p, split in chosen.items() if p.lower().endswith(suffix)}
+                break
     kind = _kind(list(chosen), f"The Hub dataset {listing.repository}")
-    if kind == _PARQUET:
-        files = {by_path[path]: split for path, split in chosen.items()}
-        return _HubParquet(listing, files, spec, offline, progress)
+    if kind in (_PARQUET, TAR, ZIP):
+        opener = _OnHub(listing, offline)
+        shards = [opener.shard(by_path[path], split) for path, split in chosen.items()]
+        try:
+            inner = _of_shards(kind, shards, spec, listing.repository, progress, listing.page)
+        except BaseException:
+            opener.close()
+            raise
+        return _HubTable(inner, opener, listing.commit)
     if kind == _CSV:
         items = []
         for path, split in chosen.items():
@@ -179,65 +203,76 @@ def _whole(listing: Listing, file: HubFile, offline: bool) -> bytes:
     return path.read_bytes()
 
 
-class _HubParquet(ParquetTable):
-    """Parquet files on the Hub, of which columns and row groups are fetched by range."""
+class _OnHub:
+    """Opens files of a repository by range, over connections that are shared."""
 
-    def __init__(
-        self,
-        listing: Listing,
-        files: Mapping[HubFile, str],
-        spec: Labelled,
-        offline: bool,
-        progress: Progress | None,
-    ) -> None:
+    def __init__(self, listing: Listing, offline: bool) -> None:
+        self._listing = listing
+        self._offline = offline
+        self._asker: Asker | None = None
+        self._guard = threading.Lock()
+        self.fetched = 0
+
+    def shard(self, file: HubFile, split: str) -> Shard:
+        """A file as its table opens it."""
+        place = f"{file.path} of {self._listing.repository}"
+        return Shard(place, file.path, file.digest, split, partial(self._open, file))
+
+    def _open(self, file: HubFile) -> Any:
         from fpbench.datasets.downloads.asking import Asker
         from fpbench.datasets.labelled.ranges import RangeFile
 
-        self._offline = offline
-        self._asker: Asker | None = None
-        self._listing = listing
-
-        def opened(file: HubFile) -> Any:
-            if offline:
-                raise BadInput(
-                    f"{file.path} of {listing.repository} would have to be read from the Hub, "
-                    "which offline mode forbids; run it once while online."
-                )
-            with self._lock:
-                if self._asker is None:
-                    self._asker = Asker().__enter__()
-            return RangeFile(listing.wanted(file), self._asker, self._counted)
-
-        shards = [
-            Shard(
-                f"{file.path} of {listing.repository}",
-                file.path,
-                file.digest,
-                split,
-                partial(opened, file),
+        if self._offline:
+            raise BadInput(
+                f"{file.path} of {self._listing.repository} would have to be read from the Hub, "
+                "which offline mode forbids; run it once while online."
             )
-            for file, split in files.items()
-        ]
-        features = (listing.page.get("dataset_info") or {}) if listing.page else {}
-        super().__init__(
-            shards,
-            spec,
-            name=listing.repository,
-            features=_page_features(features, spec.config),
-            progress=progress,
-        )
-        self.commit = listing.commit
+        with self._guard:
+            if self._asker is None:
+                self._asker = Asker().__enter__()
+        return RangeFile(self._listing.wanted(file), self._asker, self._counted)
 
     def _counted(self, count: int) -> None:
-        with self._lock:
+        with self._guard:
             self.fetched += count
 
     def close(self) -> None:
         """Close all connections."""
-        super().close()
         if self._asker is not None:
             self._asker.__exit__(None, None, None)
             self._asker = None
+
+
+class _HubTable(Table):
+    """A table whose files lie on the Hub, and what opens them."""
+
+    def __init__(self, inner: Table, hub: _OnHub, commit: str) -> None:
+        self._inner, self._hub = inner, hub
+        self.rows, self.name, self.commit = inner.rows, inner.name, commit
+        self.fetched = hub.fetched
+
+    def identity(self, row: int) -> str:
+        """As the table's."""
+        return self._inner.identity(row)
+
+    def place(self, row: int) -> str:
+        """As the table's."""
+        return self._inner.place(row)
+
+    def size(self, block: int) -> int:
+        """As the table's."""
+        return self._inner.size(block)
+
+    def read(self, block: int, inner: Sequence[int]) -> list[bytes]:
+        """As the table's."""
+        found = self._inner.read(block, inner)
+        self.fetched = self._hub.fetched
+        return found
+
+    def close(self) -> None:
+        """Close files and connections."""
+        self._inner.close()
+        self._hub.close()
 
 
 def _page_features(stated: Any, config: str | None) -> dict[str, Any]:

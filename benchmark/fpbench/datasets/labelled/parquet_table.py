@@ -125,6 +125,8 @@ class ParquetTable(Table):
         self._streams: list[Any] = []
         self._lock = threading.Lock()
         self._image = ""
+        self._indices: dict[int, Any] = {}
+        self._reading = [threading.Lock() for _ in self._shards]
         read: list[_Columns] = []
         with ThreadPoolExecutor(_AT_ONCE) as pool:
             for done, columns in enumerate(pool.map(self._columns, self._shards), start=1):
@@ -203,8 +205,13 @@ class ParquetTable(Table):
             stream = self._shards[shard].open()
             with self._lock:
                 self._streams.append(stream)
-            # Larger reads than are asked for would fetch what nobody wants.
-            opened[shard] = pq.ParquetFile(stream, pre_buffer=False, buffer_size=0)
+            # The index at the end of a file is read once and shared by the threads; larger reads
+            # than are asked for would fetch what nobody wants.
+            with self._reading[shard]:
+                opened[shard] = pq.ParquetFile(
+                    stream, metadata=self._indices.get(shard), pre_buffer=False, buffer_size=0
+                )
+                self._indices[shard] = opened[shard].metadata
         return opened[shard]
 
     def _columns(self, shard: Shard) -> _Columns:

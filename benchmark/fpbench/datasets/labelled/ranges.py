@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from fpbench.errors import BadInput
 
@@ -81,6 +81,12 @@ class RangeFile(io.RawIOBase):
         self._at = last + 1
         self._counted(len(sink.data))
         return bytes(sink.data)
+
+    def readinto(self, buffer: Any) -> int:
+        """The next bytes into a buffer, as many as it holds unless the file ends."""
+        data = self.read(len(buffer))
+        buffer[: len(data)] = data
+        return len(data)
 
     def readall(self) -> bytes:
         """All that follows."""

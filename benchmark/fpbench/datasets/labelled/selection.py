@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fnmatch
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
@@ -129,8 +130,9 @@ def source_of_labels(
     sources = dict(spec.sources or {"": [OTHERS]})
     if spec.real:
         sources[REAL] = spec.real
-    stated = {label: s for s, own in sources.items() for label in own if label != OTHERS}
-    for label in (*stated, *spec.skip):
+    stated = _stated(sources, labels, name)
+    skipped = {one for label in spec.skip for one in _matching(label, labels) or [label]}
+    for label in (*stated, *skipped):
         if label and label not in labels:
             what = f"source {stated[label]!r}" if label in stated else "setting skip"
             raise BadInput(
@@ -141,7 +143,7 @@ def source_of_labels(
     lost = [
         f"{label!r} ({count} images)"
         for label, count in zip(labels, counts.tolist(), strict=True)
-        if label not in stated and label not in spec.skip and (not others or not label)
+        if label not in stated and label not in skipped and (not others or not label)
     ]
     if lost:
         more = f" and {len(lost) - _SHOWN} more" if len(lost) > _SHOWN else ""
@@ -152,7 +154,7 @@ def source_of_labels(
     found = dict(stated)
     if others:
         for label in labels:
-            if label not in stated and label not in spec.skip:
+            if label not in stated and label not in skipped:
                 found[label] = _as_name(label)
     _refuse_equal(found, name)
     if len(set(found.values())) > _MOST_SOURCES:
@@ -161,6 +163,31 @@ def source_of_labels(
             f"{_MOST_SOURCES}; choose another column with --label, or some labels with where=."
         )
     return found
+
+
+def _stated(sources: Mapping[str, list[str]], labels: list[str], name: str) -> dict[str, str]:
+    """Source by label, with patterns such as ``*/1_fake`` written out."""
+    found: dict[str, str] = {}
+    for source, own in sources.items():
+        for label in own:
+            if label == OTHERS:
+                continue
+            for one in _matching(label, labels):
+                first = found.setdefault(one, source)
+                if first != source:
+                    raise BadInput(
+                        f"{name}: the label {one!r} is given to two sources, {first!r} and "
+                        f"{source!r}; a label is one source."
+                    )
+        if own and OTHERS not in own and source not in found.values():
+            raise BadInput(f"The source {source!r} has no images: {name} has no label {own[0]!r}.")
+    return found
+
+
+def _matching(label: str, labels: list[str]) -> list[str]:
+    """Labels that a label stands for: itself, or those that it is a pattern of."""
+    pattern = label not in labels and any(c in label for c in "*?[")
+    return fnmatch.filter(labels, label) if pattern else [label]
 
 
 def _as_name(label: str) -> str:
