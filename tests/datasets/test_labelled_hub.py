@@ -11,7 +11,9 @@ from typing import Any
 
 import numpy as np
 import pytest
+import yaml
 
+from fpbench.cli.main import entry
 from fpbench.datasets.downloads import asking
 from fpbench.datasets.resolve import resolve
 from fpbench.errors import BadInput
@@ -254,3 +256,42 @@ configs:
     with pytest.raises(BadInput, match="no configuration 'x'; it has: arch, gen"):
         resolve(f"hub:{NAME}?config=x")
     assert [s.name for s in resolve(f"hub:{NAME}?config=gen").description.sources] == ["p", "q"]
+
+
+def test_a_card_is_written_and_runs(
+    hub: Any,
+    repository: Any,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    words = ["data", "new", "gens", "--from", f"hub:{NAME}", "--label", "label", "--real", "Real"]
+    words += ["--images", "50", "--out", str(tmp_path / "cards" / "gens")]
+    with pytest.raises(SystemExit) as end:
+        entry(words)
+    out, err = capsys.readouterr()
+    assert end.value.code == 0, err
+    assert "sources  real, a, b" in out and "run --method prnu" in out
+    folder = tmp_path / "cards" / "gens"
+    recipe = yaml.safe_load((folder / "recipe.yaml").read_text("utf-8"))
+    assert recipe["labelled"]["revision"] == repository.head
+    assert recipe["labelled"]["sources"] == {"a": ["a"], "b": ["b"]}
+    assert "license: mit" in (folder / "README.md").read_text("utf-8")
+    asked = resolve(f"hub:{NAME}?label=label&real=Real&images=50").identity
+    assert resolve(str(folder)).identity.content_hash == asked.content_hash
+    monkeypatch.setenv("FPBENCH_CARDS", str(tmp_path / "cards"))
+    assert resolve("gens").identity.name == "gens"
+    # A label that comes later has no source, and is not taken in silence.
+    (folder / "recipe.yaml").write_text(
+        (folder / "recipe.yaml").read_text("utf-8").replace("    b:\n    - b\n", ""), "utf-8"
+    )
+    with pytest.raises(BadInput, match="labels without a source: 'b'"):
+        resolve(str(folder))
+    for more, told in (
+        ([*words[:2], "other", *words[3:]], "exists already"),
+        ([*words[:2], "Gens", *words[3:]], "is no name"),
+        ([*words[:2], "gm-mini", *words[3:]], "a card 'gm-mini' already"),
+    ):
+        with pytest.raises(SystemExit) as end:
+            entry(more)
+        assert end.value.code == 2 and told in capsys.readouterr().err

@@ -6,12 +6,13 @@ import json
 import os
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import click
 
 from fpbench.cli.called import called
-from fpbench.cli.options import PathName, offline_option
-from fpbench.errors import BadInput
+from fpbench.cli.options import PathName, dataset_options, dataset_settings, offline_option
+from fpbench.errors import BadInput, visible
 from fpbench.registry import card_folders
 
 
@@ -180,6 +181,32 @@ def build_dataset(
     click.echo(f"built    {built}")
     # A name without a separator would be taken for that of a card.
     place = built if len(built.parts) > 1 else f".{os.sep}{built}"
+    click.echo(f"run      {called()} run --method prnu --dataset {place}")
+
+
+@data.command("new")
+@click.argument("name")
+@click.option("--from", "reference", required=True, metavar="hub:OWNER/NAME|FILE|FOLDER",
+              help="The dataset: images and labels are columns of it.")  # fmt: skip
+@click.option("--out", type=PathName(file_okay=False), default=None,
+              help="Folder of the card; by default its name.")  # fmt: skip
+@dataset_options
+@offline_option
+def new_dataset(name: str, reference: str, out: Path | None, offline: bool, **options: Any) -> None:
+    """Write the card and recipe of a dataset with a column of labels."""
+    from fpbench.cli.progress import progress_bars
+    from fpbench.datasets.labelled.new import new_card
+    from fpbench.datasets.reference import with_settings
+
+    asked = with_settings(reference, dataset_settings(options))
+    target = Path(name) if out is None else out
+    with progress_bars(f"look at {reference}") as progress:
+        found = new_card(name, asked, target, offline=offline, progress=progress)
+    sources = ", ".join(source.name for source in found.description.sources)
+    click.echo(f"wrote    {target} (README.md, recipe.yaml, sources.yaml)")
+    click.echo(f"sources  {visible(sources)}")
+    click.echo(f"images   {visible(found.brought)}")
+    place = target if len(target.parts) > 1 else f".{os.sep}{target}"
     click.echo(f"run      {called()} run --method prnu --dataset {place}")
 
 

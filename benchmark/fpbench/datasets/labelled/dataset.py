@@ -107,6 +107,25 @@ class LabelledDataset(ResolvedDataset):
         self._folder = cache_root() / "labelled" / digest[:32]
 
     @property
+    def rows(self) -> int:
+        """Rows of the whole dataset, those that are filtered out aside."""
+        return len(self._table.rows)
+
+    @property
+    def hub_name(self) -> str:
+        """The name that the Hub gives it."""
+        return self._table.name
+
+    @property
+    def labels(self) -> dict[str, list[str]]:
+        """Labels of each source that images were chosen of."""
+        found = {}
+        for name, by_split in self._selection.rows.items():
+            rows = np.concatenate(list(by_split.values()))
+            found[name] = [str(label) for label in np.unique(self._table.rows.labels[rows])]
+        return found
+
+    @property
     def download(self) -> int:
         """Bytes of the blocks that hold the chosen images; 0 where they are not known."""
         return self._bytes
