@@ -6,7 +6,7 @@ import json
 import os
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -14,6 +14,9 @@ from fpbench.cli.called import called
 from fpbench.cli.options import PathName, dataset_options, dataset_settings, offline_option
 from fpbench.errors import BadInput, visible
 from fpbench.registry import card_folders
+
+if TYPE_CHECKING:
+    from fpbench.datasets.publish import Contents
 
 
 @click.group()
@@ -262,16 +265,75 @@ def pull_dataset(repository: str, out: Path | None, offline: bool) -> None:
     click.echo(f"pinned   {repository.partition('@')[0]}@{commit}")
 
 
+def _would_push(contents: Contents, repository: str) -> str:
+    from fpbench.datasets.downloads.wanted import told_bytes
+
+    told = f"would push {len(contents.files)} files, {told_bytes(contents.size)}, to {repository}"
+    if contents.withheld:
+        told += (
+            f"; without the images of {', '.join(contents.withheld)}, which may not be published"
+        )
+    return told
+
+
+def _push_all(namespace: str | None, *, dry_run: bool, private: bool) -> None:
+    """Push every built card, or say what that would do."""
+    from fpbench.cli.progress import progress_bars
+    from fpbench.datasets.publish_all import namespace_of, plan_all, push_all
+
+    plans = plan_all(namespace_of(namespace))
+    width = max((len(plan.name) for plan in plans), default=0)
+    problems = False
+    if dry_run:
+        for plan in plans:
+            told = plan.reason or _would_push(plan.contents, plan.repository)  # type: ignore[arg-type]
+            click.echo(f"{plan.name:<{width}}  {visible(told)}", err=plan.fault)
+            problems = problems or plan.fault
+    else:
+        with progress_bars("push all") as progress:
+            for done in push_all(plans, private=private, progress=progress):
+                plan = done.plan
+                told = f"pushed to {plan.repository}@{done.commit}" if done.commit else plan.reason
+                told = done.problem or told
+                click.echo(f"{plan.name:<{width}}  {visible(told)}", err=bool(done.problem))
+                problems = problems or bool(done.problem)
+    if problems:
+        raise SystemExit(1)
+
+
 @data.command("push")
-@click.argument("name")
-@click.option("--repo-id", required=True, metavar="OWNER/NAME", help="Where to push it.")
+@click.argument("name", required=False)
+@click.option("--repo-id", default=None, metavar="OWNER/NAME", help="Where to push it.")
+@click.option("--all", "everything", is_flag=True, help="Push every built card, each to "
+              "NAMESPACE/CARD, and note its place in its recipe.")  # fmt: skip
+@click.option("--namespace", default=None, metavar="OWNER", help="Of --all: user or organisation; "
+              "by default FPBENCH_HUB_NAMESPACE, or whose the token is.")  # fmt: skip
+@click.option("--dry-run", is_flag=True, help="Say what would be pushed; ask and change nothing.")
 @click.option("--private", is_flag=True, help="A repository made here is private.")
 @click.option("--message", default=None, help="Commit message.")
-def push_dataset(name: str, repo_id: str, private: bool, message: str | None) -> None:
-    """Push a built dataset to the Hub in one commit."""
+def push_dataset(
+    name: str | None,
+    repo_id: str | None,
+    everything: bool,
+    namespace: str | None,
+    dry_run: bool,
+    private: bool,
+    message: str | None,
+) -> None:
+    """Push a built dataset to the Hub in one commit, or all of them."""
     from fpbench.datasets.card import built_folder
-    from fpbench.datasets.publish import push
+    from fpbench.datasets.publish import contents_of, push
 
+    if everything:
+        if name is not None or repo_id is not None or message is not None:
+            raise click.UsageError("--all takes no NAME, no --repo-id and no --message.")
+        _push_all(namespace, dry_run=dry_run, private=private)
+        return
+    if name is None or repo_id is None:
+        raise click.UsageError("Give NAME and --repo-id OWNER/NAME, or --all.")
+    if dry_run:
+        click.echo(_would_push(contents_of(built_folder(name)), repo_id))
+        return
     pushed = push(built_folder(name), repo_id, private=private, message=message)
     click.echo(f"pushed   {len(pushed.files)} files to {pushed.repository}@{pushed.commit}")
     if pushed.withheld:

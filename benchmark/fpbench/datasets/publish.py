@@ -158,6 +158,61 @@ def push(
     """
     from huggingface_hub import CommitOperationAdd, CommitOperationDelete, HfApi, get_token
 
+    ready = contents_of(folder)
+    manifest, contents = read_manifest(folder), ready.files
+    if get_token() is None:
+        raise BadInput(
+            "Pushing to the Hub needs a token that may write: run `hf auth login`, or set HF_TOKEN."
+        )
+    api = HfApi()
+    with hub.told(repository):
+        api.create_repo(repository, repo_type="dataset", private=private, exist_ok=True)
+        there = api.list_repo_files(repository, repo_type="dataset")
+        operations: list[CommitOperationAdd | CommitOperationDelete] = [
+            CommitOperationAdd(name, content) for name, content in contents.items()
+        ]
+        operations += [
+            CommitOperationDelete(name)
+            for name in there
+            if name.startswith(("data/", f"{CONTACT}/")) and name not in contents
+        ]
+        done = api.create_commit(
+            repository,
+            operations,
+            commit_message=message or f"{manifest.name} {manifest.revision}",
+            repo_type="dataset",
+        )
+    return Pushed(repository, str(done.oid), tuple(contents), ready.withheld)
+
+
+@dataclass(frozen=True)
+class Contents:
+    """What a push of a built dataset would send.
+
+    Attributes:
+        files: Files or bytes by path in the repository.
+        withheld: Sources whose images are left out because they may not be published; whoever
+            pulls the dataset has them from their origin, each checked by its hash.
+    """
+
+    files: dict[str, Path | bytes]
+    withheld: tuple[str, ...]
+
+    @property
+    def size(self) -> int:
+        """Bytes of all files."""
+        return sum(
+            len(content) if isinstance(content, bytes) else content.stat().st_size
+            for content in self.files.values()
+        )
+
+
+def contents_of(folder: Path) -> Contents:
+    """What pushing a built dataset would send; nothing is asked of the Hub.
+
+    Raises:
+        BadInput: If the dataset is not whole, or its card lacks metadata.
+    """
     manifest = read_manifest(folder)
     names = _published(manifest)
     for name in names:
@@ -182,29 +237,7 @@ def push(
     for path in sorted((folder / CONTACT).glob("*.png")):
         if path.stem not in manifest.external:
             contents[f"{CONTACT}/{path.name}"] = path
-    if get_token() is None:
-        raise BadInput(
-            "Pushing to the Hub needs a token that may write: run `hf auth login`, or set HF_TOKEN."
-        )
-    api = HfApi()
-    with hub.told(repository):
-        api.create_repo(repository, repo_type="dataset", private=private, exist_ok=True)
-        there = api.list_repo_files(repository, repo_type="dataset")
-        operations: list[CommitOperationAdd | CommitOperationDelete] = [
-            CommitOperationAdd(name, content) for name, content in contents.items()
-        ]
-        operations += [
-            CommitOperationDelete(name)
-            for name in there
-            if name.startswith(("data/", f"{CONTACT}/")) and name not in contents
-        ]
-        done = api.create_commit(
-            repository,
-            operations,
-            commit_message=message or f"{manifest.name} {manifest.revision}",
-            repo_type="dataset",
-        )
-    return Pushed(repository, str(done.oid), tuple(contents), tuple(manifest.external))
+    return Contents(contents, tuple(manifest.external))
 
 
 def pull(reference: str, out: Path | None = None, *, offline: bool = False) -> tuple[str, Path]:

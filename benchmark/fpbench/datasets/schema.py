@@ -135,6 +135,20 @@ class Synthetic(Document):
     snr_db: float = 0.0
 
 
+class HubPlace(Document):
+    """Where a built copy of a dataset is on the Hub.
+
+    Attributes:
+        id: ``OWNER/NAME``.
+        revision: Commit, or None for the newest.
+        content_hash: Of the images that are there; other images are refused.
+    """
+
+    id: str = Field(pattern=r"^[\w.-]+/[\w.-]+$")
+    revision: str | None = None
+    content_hash: str | None = None
+
+
 class Recipe(Document):
     """How to build a GM dataset; ``recipe.yaml``.
 
@@ -149,6 +163,7 @@ class Recipe(Document):
         real: Where the real images come from; absent in a synthetic dataset.
         sources: Generators by name, with the origin of their images.
         equalise: One pipeline for every image, or None.
+        hub: Where a built copy is on the Hub, or None.
         synthetic: Settings of a dataset made on the fly, or None.
     """
 
@@ -162,6 +177,7 @@ class Recipe(Document):
     real: RealOrigins | None = None
     sources: dict[str, AnyOrigin] = Field(default_factory=dict)
     equalise: Equalise | None = None
+    hub: HubPlace | None = None
     synthetic: Synthetic | None = None
 
     @property
