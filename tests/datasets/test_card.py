@@ -13,13 +13,32 @@ import pytest
 
 from fpbench.datasets import card
 from fpbench.datasets.build import build
+from fpbench.datasets.labelled.card import read_card as read_labelled_card
 from fpbench.errors import BadInput
 from fpbench.registry import card_folders
 
 Edit = Callable[[Path, Callable[[dict[str, Any]], None]], None]
 
 
-@pytest.mark.parametrize("name", sorted(card_folders()))
+@pytest.mark.parametrize(
+    "name", sorted(name for name, f in card_folders().items() if card.is_labelled(f))
+)
+def test_every_card_of_others_data_is_whole(name: str) -> None:
+    folder = card_folders()[name]
+    recipe = read_labelled_card(folder)
+    assert recipe.name == name
+    assert {"pretty_name", "license", "tags"} <= set(card.read_front_matter(folder))
+    page = (folder / "README.md").read_text("utf-8")
+    assert "**Known confounds.**" in page and "## Citation" in page
+    # What could not be checked is said.
+    assert "Not checked here" in recipe.whole.seen
+    for source, entry in card.read_sources(folder).items():
+        assert (entry.family == "Real") == (source == "real")
+
+
+@pytest.mark.parametrize(
+    "name", sorted(name for name, f in card_folders().items() if not card.is_labelled(f))
+)
 def test_every_shipped_card_is_whole(name: str) -> None:
     folder = card_folders()[name]
     recipe = card.read_recipe(folder)

@@ -230,10 +230,15 @@ def audit_dataset(name: str, write: bool, card: Path | None, offline: bool, as_j
     from fpbench.cli.progress import progress_bars
     from fpbench.datasets.audit import audit
     from fpbench.datasets.audit_text import as_text, write_beside, write_into, write_into_card
-    from fpbench.datasets.card import built_folder, card_folder, is_card
+    from fpbench.datasets.card import built_folder, card_folder, is_card, is_labelled
+    from fpbench.datasets.reference import parse_reference
 
     # Found before the audit, which takes minutes and would be lost.
-    written = built_folder(name) if write and is_card(name) else None
+    written = None
+    if write and is_card(name) and is_labelled(card_folder(name)):
+        written = card_folder(name)
+    elif write and (is_card(name) or not Path(parse_reference(name).place).is_dir()):
+        written = built_folder(name)
     built = built_folder(name) if card is not None else None
     if card is not None:
         card_folder(card)
@@ -244,8 +249,6 @@ def audit_dataset(name: str, write: bool, card: Path | None, offline: bool, as_j
     elif write and report.folder is not None:
         for path in write_beside(report, report.folder):
             click.echo(f"Wrote {path}", err=True)
-    elif write:
-        raise BadInput(f"{name} has no folder here to write its audit into; leave out --write.")
     if card is not None and built is not None:
         write_into_card(report, built, card)
     click.echo(json.dumps(report.document, indent=2) if as_json else as_text(report), nl=as_json)

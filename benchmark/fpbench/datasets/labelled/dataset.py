@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from fpbench.datasets.audited import audited_shortcut
 from fpbench.datasets.cache import Allocate, cache_root, cached
 from fpbench.datasets.card import as_source
 from fpbench.datasets.dataset import (
@@ -141,6 +142,10 @@ class LabelledDataset(ResolvedDataset):
         rows = {place: row for row, place in self._places.items()}
         self._kept = {split: [rows[name] for name in splits[split].ids] for split in SPLITS}
         return self.assemble(splits)
+
+    def shortcut(self) -> float | None:
+        """Accuracy of the shortcut probe of its card's audit, where that is of these images."""
+        return audited_shortcut(self.identity.name, self.identity.content_hash)
 
     def groups(self, split: str) -> Sequence[str]:
         """Names of the groups of a split's images, in order; empty where there are none."""
