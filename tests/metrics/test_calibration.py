@@ -1,12 +1,26 @@
-"""Calibration error against torchmetrics and against probabilities that are true."""
+"""Calibration error against scikit-learn, torchmetrics and probabilities that are true."""
 
 import numpy as np
 import pytest
+from sklearn.calibration import calibration_curve  # type: ignore[import-untyped]
 
 from fpbench.metrics.calibration import calibration
 from fpbench.metrics.score import NotComputable
 
 
+@pytest.mark.parametrize("bins", [10, 15])
+def test_equal_to_the_reliability_curve_of_scikit_learn(bins: int) -> None:
+    rng = np.random.default_rng(bins)
+    proba = rng.dirichlet([0.3] * 5, 700)
+    labels = rng.integers(0, 5, 700)
+    confidence, right = proba.max(axis=1), proba.argmax(axis=1) == labels
+    accuracies, confidences = calibration_curve(right, confidence, n_bins=bins)
+    counts, _ = np.histogram(confidence, np.linspace(0, 1, bins + 1))
+    expected = counts[counts > 0] @ np.abs(accuracies - confidences) / 700
+    assert calibration(labels, proba, bins=bins).error == pytest.approx(expected)
+
+
+@pytest.mark.slow  # its import takes longer than all other tests of this module
 @pytest.mark.parametrize("bins", [10, 15])
 def test_equal_to_torchmetrics(bins: int) -> None:
     torch = pytest.importorskip("torch")
