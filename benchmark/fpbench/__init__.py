@@ -7,8 +7,8 @@ What the command line does, a notebook can::
     (record,) = fpbench.run("prnu", "gm-mini")
     record.scores["accuracy"].value
 
-The functions live in `fpbench.library` and are imported when they are first used, so that
-``import fpbench`` costs nothing.
+The functions live in `fpbench.library` and `fpbench.attribution` and are imported when they are
+first used, so that ``import fpbench`` costs nothing.
 """
 
 from __future__ import annotations
@@ -17,18 +17,10 @@ import os
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from fpbench.library import (
-        ablate,
-        attribute,
-        attribute_bag,
-        fit,
-        fit_model,
-        load_dataset,
-        load_model,
-        read_record,
-        run,
-        transfer,
-    )
+    from fpbench.attribution.fitting import fit_model
+    from fpbench.attribution.judging import attribute, attribute_bag
+    from fpbench.attribution.model import load_model
+    from fpbench.library import ablate, fit, load_dataset, read_record, run, transfer
 
 __version__ = "0.1.0"
 
@@ -55,12 +47,19 @@ __all__ = [
     "transfer",
 ]
 
+_ELSEWHERE = {
+    "attribute": "fpbench.attribution.judging",
+    "attribute_bag": "fpbench.attribution.judging",
+    "fit_model": "fpbench.attribution.fitting",
+    "load_model": "fpbench.attribution.model",
+}
+
 
 def __getattr__(name: str) -> Any:
     if name in __all__:
-        from fpbench import library
+        import importlib
 
-        return getattr(library, name)
+        return getattr(importlib.import_module(_ELSEWHERE.get(name, "fpbench.library")), name)
     raise AttributeError(f"module 'fpbench' has no attribute {name!r}")
 
 

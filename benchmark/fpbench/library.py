@@ -6,16 +6,13 @@ as the command line stores them, and found by it: a finished job is not run agai
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fpbench.errors import BadInput
 
 if TYPE_CHECKING:
-    from fpbench.attribution.judging import Images
-    from fpbench.attribution.model import FittedModel
-    from fpbench.attribution.verdict import BagVerdict, Verdict
     from fpbench.datasets.dataset import GMDataset
     from fpbench.method import Budget, Method, Progress
     from fpbench.runs.ablation import Ablation, Value, Varied
@@ -317,85 +314,6 @@ def fit(
     cls = registry.method_class(chosen.name)
     unfitted = build_method(cls, chosen.variant, chosen.params)
     return fit_method(unfitted, splits_of(loaded, None, None), context).method
-
-
-def fit_model(method: str, dataset: str | Path, out: str | Path, **fitting: Any) -> FittedModel:
-    """Fit a method and write a model folder to attribute images by, as ``fpbench fit`` does.
-
-    Args:
-        method: ``NAME`` or ``NAME:VARIANT``.
-        dataset: Name, folder or Hub id.
-        out: The folder.
-        **fitting: Seed, budget, parameters, device and the like, see
-            `fpbench.attribution.fitting.fit_model`.
-
-    Returns:
-        The model, as `load_model` reads it.
-
-    Raises:
-        BadInput: If a name or parameter is unknown, the dataset cannot be had, or the method
-            declines or cannot be saved.
-        FitFailed: If the method raises.
-    """
-    from fpbench.attribution.fitting import fit_model as fit_and_write
-
-    return fit_and_write(method, dataset, out, **fitting)
-
-
-def load_model(folder: str | Path) -> FittedModel:
-    """Read a model folder; neither its dataset nor a network is needed.
-
-    Raises:
-        BadInput: If it is none, is incomplete, was changed, or needs what is not installed.
-    """
-    from fpbench.attribution.model import load_model as load
-
-    return load(folder)
-
-
-def attribute(
-    images: Images, model: FittedModel | str | Path, alpha: float = 0.1
-) -> Iterator[Verdict]:
-    """Which known source made each image: one, several that are possible, or none.
-
-    Args:
-        images: Paths of files or folders, one or several, or pixels: an `ImageSet`, or uint8 of
-            shape (N, H, W, 3).
-        model: A model, or its folder.
-        alpha: How often the true source may be left out.
-
-    Returns:
-        An iterator over verdicts, in the order of images; what is held in memory does not grow
-        with their number.
-
-    Raises:
-        BadInput: If the model cannot be read, or α is not between 0 and 1.
-    """
-    from fpbench.attribution.judging import attribute as judged
-
-    return judged(images, _model(model), alpha)
-
-
-def attribute_bag(
-    images: Images, model: FittedModel | str | Path, alpha: float = 0.1
-) -> BagVerdict:
-    """Which known source made images that are all of one, as ``fpbench attribute --bag`` does.
-
-    Args:
-        images: As for `attribute`.
-        model: As there.
-        alpha: As there.
-
-    Raises:
-        BadInput: As there.
-    """
-    from fpbench.attribution.judging import attribute_bag as judged
-
-    return judged(images, _model(model), alpha)
-
-
-def _model(model: FittedModel | str | Path) -> FittedModel:
-    return load_model(model) if isinstance(model, str | Path) else model
 
 
 def load_dataset(

@@ -142,3 +142,51 @@ def test_a_folder_that_is_no_model_is_refused(
 ) -> None:
     code, _, err = call(capsys, "attribute", str(images), "--model", str(images))
     assert code == 2 and "is no model folder" in err
+
+
+def test_a_report_is_written_beside_the_verdicts(
+    images: Path, model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "new" / "report.html"
+    words = ("attribute", str(images / "light" / "000.png"), "--model", str(model))
+    code, out, _ = call(capsys, *words, "--report", str(path))
+    assert code == 0 and f"report   {path}" in out
+    assert path.read_text("utf-8").startswith("<!doctype html>")
+    code, out, _ = call(capsys, *words, "--bag", "--json", "--report", str(path))
+    assert code == 0 and json.loads(out)["bag"]["images"] == 1
+    assert "1 images together" in path.read_text("utf-8")
+    assert call(capsys, *words, "--report", str(tmp_path))[0] == 2
+
+
+def test_a_run_keeps_a_model_beside_its_record(
+    images: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ("run", "--method", "majority", "--dataset", str(images), "--no-figures", "--device")
+    words += ("cpu", "--out", str(tmp_path), "--scores", "accuracy", "--save-model")
+    code, out, _ = call(capsys, *words)
+    assert code == 0
+    (page,) = tmp_path.rglob("model.json")
+    assert (page.parents[1] / "record.json").is_file() and f"model    {page.parent}" in out
+    record = (page.parents[1] / "record.json").read_text()
+    # Half of the validation images of a source, which the record's own fit had all of.
+    document = json.loads(page.read_text())
+    assert [s["calibration"] for s in document["sources"]] == [11, 11, 11]
+    # The job and its model are there already.
+    before = page.stat().st_mtime_ns
+    assert call(capsys, *words)[0] == 0
+    assert page.stat().st_mtime_ns == before
+    assert (page.parents[1] / "record.json").read_text() == record
+    path = images / "dark" / "000.png"
+    assert call(capsys, "attribute", str(path), "--model", str(page.parent))[0] == 0
+
+
+@pytest.mark.parametrize(
+    "option", ["--folds=3", "--control=shuffled-labels", "--protocol=open-set"]
+)
+def test_a_run_keeps_no_model_of_other_splits(
+    option: str, images: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ("run", "--method", "majority", "--dataset", str(images), "--out", str(tmp_path / "o"))
+    code, _, err = call(capsys, *words, "--save-model", option)
+    assert code == 2 and "--save-model" in err and option.split("=")[0] in err
+    assert not (tmp_path / "o").exists()

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from fpbench.attribution.facts import Warning, warnings_of
+from fpbench.attribution.model import FittedModel, load_model
 from fpbench.attribution.reading import Refused, Taken, other_size, read_batches
 from fpbench.attribution.verdict import BagVerdict, Verdict, kind_of, ranked
 from fpbench.compute.shared import SHARED
@@ -20,8 +21,6 @@ from fpbench.metrics.conformal import BAG_DRAWS, smallest_bag_p_value
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from fpbench.attribution.model import FittedModel
-
     Images = str | Path | Sequence[str | Path] | ImageSet | NDArray[np.uint8]
 
 # Values of images that never come again are not kept for long.
@@ -31,8 +30,10 @@ Judged = tuple[Verdict, Taken | None, "NDArray[np.float32] | None"]
 """A verdict, and the image with its probabilities where it was judged."""
 
 
-def attribute(images: Images, model: FittedModel, alpha: float = 0.1) -> Iterator[Verdict]:
-    """Verdicts on images, in their order, as they are made.
+def attribute(
+    images: Images, model: FittedModel | str | Path, alpha: float = 0.1
+) -> Iterator[Verdict]:
+    """Which known source made each image: one, several that are possible, or none.
 
     What is held in memory does not grow with the number of images, but for the names of a
     folder's files.
@@ -40,23 +41,25 @@ def attribute(images: Images, model: FittedModel, alpha: float = 0.1) -> Iterato
     Args:
         images: Paths of files or folders, one or several; or pixels, an `ImageSet` or uint8 of
             shape (N, H, W, 3), of whose files nothing is known.
-        model: As `load_model` reads it.
-        alpha: How often a known source may be left out, between 0 and 1.
+        model: As `load_model` reads it, or its folder.
+        alpha: How often the true source may be left out, between 0 and 1.
 
-    Yields:
-        One verdict an image; one that cannot be judged has the reason.
+    Returns:
+        An iterator over verdicts, in the order of images, as they are made; one on an image that
+        cannot be judged has the reason.
 
     Raises:
-        BadInput: If α is no error.
+        BadInput: If α is no error, or the model cannot be read.
         InvalidOutput: If what the method returns breaks its contract.
     """
     _check_alpha(alpha)
-    return (verdict for verdict, _, _ in judge_stream(images, model, alpha))
+    read = _read_model(model)
+    return (verdict for verdict, _, _ in judge_stream(images, read, alpha))
 
 
 def attribute_bag(
     images: Images,
-    model: FittedModel,
+    model: FittedModel | str | Path,
     alpha: float = 0.1,
     *,
     seed: int = 0,
@@ -74,10 +77,11 @@ def attribute_bag(
         each: Called with the verdict on each image and what was read, e.g. to show them.
 
     Raises:
-        BadInput: If α is no error.
+        BadInput: If α is no error, or the model cannot be read.
         InvalidOutput: If what the method returns breaks its contract.
     """
     _check_alpha(alpha)
+    model = _read_model(model)
     names = [source.name for source in model.sources]
     rows: list[NDArray[np.float32]] = []
     refused: list[Verdict] = []
@@ -118,6 +122,10 @@ def judge_stream(images: Images, model: FittedModel, alpha: float) -> Iterator[J
     with SHARED.holding(_ROOM):
         for batch in _batches(images, model):
             yield from _judge(batch, model, alpha)
+
+
+def _read_model(model: FittedModel | str | Path) -> FittedModel:
+    return load_model(model) if isinstance(model, str | Path) else model
 
 
 def _check_alpha(alpha: float) -> None:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import sys
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +17,7 @@ from fpbench.errors import visible
 
 if TYPE_CHECKING:
     from fpbench.attribution.model import FittedModel
+    from fpbench.attribution.report import Report
     from fpbench.attribution.verdict import BagVerdict, Verdict
 
 _MOST_NAMED = 4
@@ -30,12 +32,15 @@ _MOST_NAMED = 4
               show_default=True, help="How often the true source may be left out.")  # fmt: skip
 @click.option("--bag", is_flag=True, help="All images are of one source: one verdict on them.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
+@click.option("--report", type=PathName(), default=None, metavar="FILE.html",
+              help="Also write a page that a person can read.")  # fmt: skip
 def attribute(
     images: tuple[Path, ...],
     folder: Path,
     alpha: float,
     bag: bool,
     as_json: bool,
+    report: Path | None,
 ) -> None:
     """Say which known source made each image: one, several that are possible, or none.
 
@@ -47,14 +52,31 @@ def attribute(
     model = load_model(folder)
     for note in model.notes:
         click.echo(f"note: {visible(note)}", err=True)
-    judged, refused = (_bag if bag else _each)(images, model, alpha, as_json)
+    with _page(report, model, alpha) as shown:
+        judged, refused = (_bag if bag else _each)(images, model, alpha, as_json, shown)
+    if report is not None and not as_json:
+        click.echo(visible(f"report   {report}"))
     if refused and not judged:
         sys.exit(2)
     sys.exit(1 if refused else 0)
 
 
+@contextmanager
+def _page(path: Path | None, model: FittedModel, alpha: float) -> Iterator[Report | None]:
+    """The report that is being made, or None; it is written if the block ends well."""
+    if path is None:
+        yield None
+        return
+    from fpbench.attribution.report import Report, refuse_report
+
+    refuse_report(path)
+    report = Report(model, alpha)
+    yield report
+    report.write(path)
+
+
 def _each(
-    images: tuple[Path, ...], model: FittedModel, alpha: float, as_json: bool
+    images: tuple[Path, ...], model: FittedModel, alpha: float, as_json: bool, shown: Report | None
 ) -> tuple[int, int]:
     """Judge every image by itself; how many were judged, and how many were not."""
     from fpbench.attribution.judging import judge_stream
@@ -63,27 +85,31 @@ def _each(
     kinds: Counter[str] = Counter()
     stream = judge_stream(images, model, alpha)
     printed = _JSON(model, alpha) if as_json else _Lines(model, len(images))
-    for verdict, _, _ in stream:
+    for verdict, taken, _ in stream:
         kinds[verdict.kind] += 1
         if verdict.kind == "not judged":
             click.echo(f"Error: {visible(verdict.reason)}", err=True)
         printed.verdict(verdict)
+        if shown is not None:
+            shown.add(verdict, taken)
     printed.end(kinds, promise(model, alpha))
     refused = kinds.pop("not judged", 0)
     return sum(kinds.values()), refused
 
 
 def _bag(
-    images: tuple[Path, ...], model: FittedModel, alpha: float, as_json: bool
+    images: tuple[Path, ...], model: FittedModel, alpha: float, as_json: bool, shown: Report | None
 ) -> tuple[int, int]:
     """Judge all images together."""
     from fpbench.attribution.judging import attribute_bag
     from fpbench.attribution.verdict import promise
 
-    found = attribute_bag(images, model, alpha)
+    found = attribute_bag(images, model, alpha, each=None if shown is None else shown.add)
     for verdict in found.refused:
         click.echo(f"Error: {visible(verdict.reason)}", err=True)
     told = promise(model, alpha, images=max(1, found.images))
+    if shown is not None:
+        shown.bag = found
     if as_json:
         document = {"model": _about(model), "alpha": alpha, "promise": told, "bag": found.to_dict()}
         click.echo(json.dumps(document, indent=2))

@@ -19,11 +19,14 @@ from fpbench.cli.options import (
     seeds_option,
 )
 from fpbench.cli.tables import console, number
-from fpbench.errors import visible
+from fpbench.errors import BadInput, visible
 
 if TYPE_CHECKING:
     from fpbench.runs.job import Job
     from fpbench.runs.record import Record
+
+MODEL = "model"
+"""The model folder beside a record."""
 
 
 @click.command()
@@ -53,6 +56,9 @@ if TYPE_CHECKING:
 @click.option("--scores", default=None, metavar="NAME,NAME…", callback=names_in_list,
               help="Compute these scores or families of scores only.")  # fmt: skip
 @click.option("--figures/--no-figures", default=True, help="Draw figures.")
+@click.option("--save-model", is_flag=True,
+              help="Beside each record, write a model folder for `fpbench attribute`. It is fitted "
+              "anew here, without the validation images that it is calibrated on.")  # fmt: skip
 @running_options
 def run(
     methods: tuple[str, ...],
@@ -65,6 +71,7 @@ def run(
     budget: Any,
     settings: tuple[str, ...],
     control: Any,
+    save_model: bool,
     **running: Any,
 ) -> None:
     """Score methods on datasets; finished jobs are shown, not run again."""
@@ -81,6 +88,8 @@ def run(
     from fpbench.runs.job import Limits
     from fpbench.runs.plan import EVERYTHING, expand_methods, make_plan, parse_settings
 
+    if save_model:
+        _check_save_model(protocol, folds, control, augment)
     problems = Problems()
     params = parse_settings(settings)
     chosen = dataset_settings(running)
@@ -107,7 +116,11 @@ def run(
             offline=running["offline"],
         ),
     )
-    _, records = run_jobs(plan, problems, _show, **running)
+    store, records = run_jobs(plan, problems, _show, **running)
+    if save_model:
+        for job, record in records:
+            if record.status == "done":
+                problems.gather([job], lambda job: _save_model(job, store.folder(job), **running))
     if running["as_json"]:
         print_json(records)
     elif len(records) > 1:
@@ -128,6 +141,61 @@ def _power(record: Record, folder: Path) -> str:
         return f"without power: {100 * share:.0f} % of images get one answer, so nothing is tested"
     low, high = chance_interval(*found)
     return f"95 % of controls of this kind lie between {number(low)} and {number(high)}"
+
+
+def _check_save_model(protocol: str, folds: int | None, control: str, augment: bool) -> None:
+    """Refuse to keep models of jobs that are not fitted on a dataset's own training images.
+
+    Raises:
+        BadInput: Naming the option.
+    """
+    from fpbench.runs.job import CLOSED_SET
+
+    asked = {
+        f"--protocol {protocol}": protocol != CLOSED_SET,
+        "--folds": folds is not None,
+        f"--control {control}": control != "none",
+        "--augment": augment,
+    }
+    for option, given in asked.items():
+        if given:
+            raise BadInput(
+                f"--save-model keeps methods that are fitted on a dataset's own splits, so it does "
+                f"not go with {option}; leave one of them out."
+            )
+
+
+def _save_model(job: Job, folder: Path, **running: Any) -> None:
+    """Fit a finished job's method for attribution, unless that is done already.
+
+    Raises:
+        BadInput: If it cannot be fitted or kept.
+    """
+    from fpbench.attribution.fitting import FitFailed, fit_model
+    from fpbench.attribution.model import load_model
+    from fpbench.cli.progress import progress_bars
+
+    place = folder / MODEL
+    try:
+        load_model(place)
+    except BadInput:
+        try:
+            with progress_bars(f"{job.title}: fitting a model to keep") as progress:
+                fit_model(
+                    f"{job.method}:{job.variant}",
+                    job.train.reference,
+                    place,
+                    seed=job.seed,
+                    budget=job.budget,
+                    params=job.params,
+                    device=running["device"],
+                    offline=running["offline"],
+                    progress=progress,
+                )
+        except FitFailed as failed:
+            raise BadInput(f"{job.title}: {failed}") from failed
+    if not running["as_json"]:
+        click.echo(f"model    {place}")
 
 
 def _show(job: Job, record: Record, folder: Path) -> None:
