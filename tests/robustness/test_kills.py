@@ -3,6 +3,7 @@
 import json
 import os
 import random
+import select
 import shutil
 import signal
 import subprocess
@@ -21,6 +22,9 @@ from .folders import write_images
 
 JOBS = 20
 KILLS = 200
+LONGEST = 1.0
+"""Seconds that a job is taken to last at most; on a busy machine it is longer."""
+
 KINDS = ("SIGKILL", "SIGTERM", "SIGHUP", "SIGINT")
 
 pytestmark = [
@@ -46,26 +50,52 @@ class Plan:
             "--no-figures", "--out", str(self.out),
         ]  # fmt: skip
         command = [sys.executable, str(Path(__file__).with_name("forked.py"))]
+        # Without a buffer, whose content `select` would not see.
         self.server = subprocess.Popen(
-            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, bufsize=0
         )
 
-    def run(self, kind: str | None = None, moment: float = 0.0) -> tuple[int, int, bool]:
-        """Process id, exit code, and whether the signal came before the end."""
+    def run(
+        self, kind: str | None = None, jobs: int = 0, delay: float = 0.0
+    ) -> tuple[int, int, bool]:
+        """Run the plan, and kill it if asked.
+
+        Args:
+            kind: The signal, or None.
+            jobs: How many jobs must be new before it comes.
+            delay: Seconds that it comes later than that.
+
+        Returns:
+            Process id, exit code, and whether the signal came before the end.
+        """
         assert self.server.stdin is not None and self.server.stdout is not None
-        self.server.stdin.write(json.dumps({"words": self.words, "errors": str(self.errors)}))
-        self.server.stdin.write("\n")
-        self.server.stdin.flush()
+        asked = json.dumps({"words": self.words, "errors": str(self.errors)})
+        self.server.stdin.write(f"{asked}\n".encode())
         pid = int(self.server.stdout.readline())
         hit = False
         if kind is not None:
-            time.sleep(moment)
+            # Counted in jobs, not in time, so that a busy machine is killed at the same moments.
+            wanted = self.count() + jobs
+            while self.count() < wanted and not self._ended(0.02):
+                pass
+            self._ended(delay)
             try:
                 os.kill(pid, getattr(signal, kind))
                 hit = True
             except ProcessLookupError:
                 hit = False
         return pid, int(self.server.stdout.readline()), hit
+
+    def _ended(self, seconds: float) -> bool:
+        """Wait for the end of the process, so long at most."""
+        return bool(select.select([self.server.stdout], [], [], seconds)[0])
+
+    def count(self) -> int:
+        """How many jobs have a folder; they appear whole."""
+        return sum(
+            not path.parent.name.startswith(SCRATCH)
+            for path in self.out.glob("*/*/[!.]*/record.json")
+        )
 
     def finished(self) -> dict[str, bytes]:
         """Every record by its path; each is whole, and so are its files."""
@@ -109,12 +139,14 @@ def test_200_kills_lose_no_job_and_leave_no_scratch(plan: Plan) -> None:
             plans += 1
             shutil.rmtree(plan.out)
             before = {}
-        kind, moment = draw.choice(KINDS), draw.uniform(0, whole / 3)
-        pid, code, timely = plan.run(kind, moment)
+        # No later than within the seventh new job; half of them before the first.
+        kind, jobs = draw.choice(KINDS), max(0, draw.randrange(-6, 7))
+        delay = draw.uniform(0, whole / JOBS * (5 if jobs == 0 else 1))
+        pid, code, timely = plan.run(kind, jobs, delay)
         hit[kind] += timely
         late += not timely
         said = plan.errors.read_text() if plan.errors.is_file() else ""
-        what = f"{kind} after {moment:.2f} s, exit code {code}: {said}"
+        what = f"{kind} {delay:.2f} s after {jobs} jobs, exit code {code}: {said}"
         assert "fault in fpbench" not in said and "Traceback" not in said, what
         after = plan.finished()
         assert before.items() <= after.items(), what
@@ -122,6 +154,9 @@ def test_200_kills_lose_no_job_and_leave_no_scratch(plan: Plan) -> None:
         mine = [path for path in plan.scratch() if f"-{pid}-" in path.name]
         assert mine == [] or kind == "SIGKILL" or code == -getattr(signal, kind), what
         left += bool(mine)
+        whole = min(whole, JOBS * LONGEST)
+        if sum(hit.values()) % 20 == 0:
+            sys.stderr.write(f"{hit}, {plans} plans ended\n")
     assert plan.run()[1] == 0, plan.errors.read_text()
     assert len(plan.finished()) == JOBS
     assert plan.scratch() == []

@@ -76,6 +76,13 @@ def test_a_cluster_that_is_not_there_is_named(toys: Any, tmp_path: Path) -> None
     [
         ({"adress": "auto"}, "'ray' has no setting 'adress'. Did you mean address?"),
         ({"gpus": "many"}, "gpus=many is no number of GPUs"),
+        ({"gpus": "nan"}, "gpus=nan is no number of GPUs"),
+        ({"gpus": "-1"}, "gpus=-1 is no number of GPUs"),
+        ({"gpus": "1.5"}, "give a share of one, or whole ones"),
+        ({"gpus": "1e9"}, "gpus=1e9 is no number of GPUs"),
+        ({"address": ""}, "address= is no address"),
+        ({"address": "127.0.0.1:99999"}, "no Ray cluster at 127.0.0.1:99999: "),
+        ({"address": "127.0.0.1:x"}, "no Ray cluster at 127.0.0.1:x: "),
     ],
 )
 def test_a_wrong_setting_is_refused(

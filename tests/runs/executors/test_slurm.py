@@ -212,6 +212,13 @@ def test_an_option_that_fpbench_sets_is_refused() -> None:
         executor_named("slurm", ExecutorOptions(engine={"cpus_per_task": "8"}))
 
 
+@pytest.mark.parametrize("engine", [{"partition": "a\nrm -r x"}, {"": "x"}, {"a b": "x"},
+                                    {"partition=a\n": "x"}])  # fmt: skip
+def test_what_is_no_line_of_a_script_is_refused(engine: dict[str, str]) -> None:
+    with pytest.raises(BadInput, match="is no option of sbatch"):
+        executor_named("slurm", ExecutorOptions(engine=engine))
+
+
 def test_without_slurm_its_command_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", "/nowhere")
     with pytest.raises(BadInput, match=r"needs Slurm's command sbatch.*--executor processes"):

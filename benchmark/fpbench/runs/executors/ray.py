@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import socket
 import tempfile
 from collections import deque
@@ -23,6 +24,9 @@ from fpbench.runs.streams import stdout_of_this_thread
 
 _SMALLEST_STORE = 80 << 20
 """Bytes of Ray's object store, of which records need next to nothing; Ray takes no less."""
+
+_MOST_GPUS = 1024
+"""GPUs of one job; no machine has more."""
 
 _PATIENCE = 10.0
 """Seconds that a cluster may take to answer."""
@@ -49,6 +53,9 @@ class Ray(Executor):
             ) from error
         self._ray: Any = ray
         self._address = options.engine.get("address")
+        if self._address == "":
+            raise BadInput("address= is no address of a Ray cluster; leave it out to start one.")
+        self._given_gpus = _gpus_of(options.engine.get("gpus"))
         self._workers, threads = options.workers, options.threads or 1
         if self._address is None:
             self._workers, threads = divided(options)
@@ -66,13 +73,15 @@ class Ray(Executor):
         waiting = deque(jobs)
         running: dict[Any, Job] = {}
         root = store.root.resolve()
-        threads = options.threads or 1
-        task = ray.remote(run_task).options(
-            num_cpus=threads, num_gpus=self._gpus(options), max_retries=0
-        )
+        threads, gpus = options.threads or 1, self._gpus(options)
+        task = ray.remote(run_task).options(num_cpus=threads, num_gpus=gpus, max_retries=0)
         # Threads of Ray print there what becomes of workers.
         with stdout_of_this_thread(), ExitStack() as stack:
             self._connect(stack, threads)
+            here = ray.cluster_resources().get("GPU", 0)
+            if self._address is None and gpus > here:
+                # Ray would wait for them without end.
+                raise BadInput(f"gpus={gpus:g} are asked for each job; there are {here:g} here.")
             workers = self._workers or int(ray.cluster_resources().get("CPU", 1)) // threads
 
             def begin() -> None:
@@ -114,19 +123,15 @@ class Ray(Executor):
         try:
             _knock(address)
             self._ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR, **own)
-        except (OSError, RuntimeError, ValueError) as error:
-            reason = str(error).strip().splitlines()[0]
+        except (OSError, OverflowError, RuntimeError, ValueError) as error:
+            reason = (str(error).strip() or type(error).__name__).splitlines()[0]
             raise BadInput(f"There is no Ray cluster at {address}: {reason}") from error
 
     def _gpus(self, options: JobOptions) -> float:
         """GPUs of each job; Ray hides those that a task has not asked for."""
-        given = self.options.engine.get("gpus")
-        if given is None:
-            return 1.0 if options.device.startswith("cuda") else 0.0
-        try:
-            return float(given)
-        except ValueError:
-            raise BadInput(f"gpus={given} is no number of GPUs.") from None
+        if self._given_gpus is not None:
+            return self._given_gpus
+        return 1.0 if options.device.startswith("cuda") else 0.0
 
     def _outcome(self, reference: Any) -> Outcome:
         try:
@@ -137,12 +142,30 @@ class Ray(Executor):
         return outcome
 
 
+def _gpus_of(given: str | None) -> float | None:
+    """A number of GPUs, or None where none is given.
+
+    Raises:
+        BadInput: If it is no number that Ray can give a job: a share of one, or whole ones.
+    """
+    if given is None:
+        return None
+    try:
+        gpus = float(given)
+    except ValueError:
+        gpus = math.nan
+    if not 0 <= gpus <= _MOST_GPUS or (gpus > 1 and not gpus.is_integer()):
+        raise BadInput(f"gpus={given} is no number of GPUs; give a share of one, or whole ones.")
+    return gpus
+
+
 def _knock(address: str) -> None:
     """See whether anybody answers at an address; Ray itself would try for many minutes.
 
     Raises:
         OSError: If nobody does.
-        ValueError: If the port is no number.
+        OverflowError: If the port is no port.
+        ValueError: If it is no number.
     """
     host, colon, port = address.rpartition("/")[2].rpartition(":")
     if colon:

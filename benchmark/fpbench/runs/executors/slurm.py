@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import redirect_stderr
@@ -52,6 +53,9 @@ _OWN = {
 """Options of sbatch that fpbench sets, and what sets them."""
 
 
+_OPTION = re.compile(r"[A-Za-z][A-Za-z0-9_-]*")
+
+
 class Slurm(Executor):
     """Runs jobs as tasks of a Slurm array, at most as many at once as there are workers.
 
@@ -66,7 +70,10 @@ class Slurm(Executor):
 
     def __init__(self, options: ExecutorOptions) -> None:
         super().__init__(replace(options, threads=options.threads or 1))
-        for key in options.engine:
+        for key, value in options.engine.items():
+            # They become lines of a script.
+            if not _OPTION.fullmatch(key) or not value.isprintable():
+                raise BadInput(f"{key!r}={value!r} is no option of sbatch, such as partition=gpu.")
             own = _OWN.get(key.replace("_", "-"))
             if own is not None:
                 raise BadInput(f"The option {key} of sbatch is set by {own}.")
