@@ -302,9 +302,10 @@ def fit(
     from fpbench.method import FitContext
     from fpbench.runs.judge import build_method
     from fpbench.runs.judge import fit as fit_method
-    from fpbench.runs.plan import resolve
+    from fpbench.runs.plan import check_asked, resolve
     from fpbench.runs.splits import splits_of
 
+    check_asked((seed,), None, budget, "none")
     chosen = resolve(method, params or {})
     loaded = load_dataset(dataset, offline=offline) if isinstance(dataset, str | Path) else dataset
     context = FitContext(seed=seed, budget=budget, device=pick_device(device))

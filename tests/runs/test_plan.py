@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+import fpbench
 from fpbench import registry
 from fpbench.datasets.dataset import DatasetIdentity
 from fpbench.errors import BadInput
@@ -193,3 +194,9 @@ def test_counts_of_threads_and_workers_are_counts(count: Any) -> None:
                  lambda: ExecutorOptions(threads=count)):  # fmt: skip
         with pytest.raises(BadInput, match="give a whole number of at least 1"):
             make()
+
+
+@pytest.mark.parametrize("asked", [{"seed": -1}, {"budget": "smal"}])
+def test_a_fit_from_python_is_asked_for_as_a_job_is(asked: Any) -> None:
+    with pytest.raises(BadInput, match=r"is no seed|no budget 'smal'"):
+        fpbench.fit("majority", "no-such-dataset", **asked)

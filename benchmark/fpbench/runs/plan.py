@@ -147,7 +147,7 @@ def make_plan(
             protocol refuses settings, limits or sources, or seeds or folds cannot be or are more
             than `MOST_JOBS`.
     """
-    _check_asked(seeds, folds, budget, control)
+    check_asked(seeds, folds, budget, control)
     jobs = len(methods) * len(sides) * len(seeds) * (folds or 1)
     if jobs > MOST_JOBS:
         raise BadInput(f"That would be {jobs} jobs; a plan has at most {MOST_JOBS}.")
@@ -187,8 +187,18 @@ def make_plan(
     return list({job.key: job for one in plan for job in asked.expand(one, describe)}.values())
 
 
-def _check_asked(seeds: Sequence[int], folds: int | None, budget: str, control: str) -> None:
-    """Refuse what the command line would, for whoever calls from Python."""
+def check_asked(seeds: Sequence[int], folds: int | None, budget: str, control: str) -> None:
+    """Refuse what the command line would, for whoever calls from Python.
+
+    Args:
+        seeds: Seeds.
+        folds: Number of folds, or None.
+        budget: Training length.
+        control: Null control.
+
+    Raises:
+        BadInput: If one is unknown or cannot be.
+    """
     if folds is not None and (type(folds) is not int or folds < 3):
         raise BadInput(
             f"--folds {folds!r} is not possible; use 3 or more (train, validation, test)."
