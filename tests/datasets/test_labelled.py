@@ -7,20 +7,26 @@ import io
 import json
 import sys
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import numpy as np
 import pytest
 from PIL import Image
 
 from fpbench.cli.main import entry
+from fpbench.datasets.build import build
+from fpbench.datasets.decoding import decode
 from fpbench.datasets.glance import glance
 from fpbench.datasets.labelled.choice import choose_rows
 from fpbench.datasets.labelled.spec import Labelled, spec_of
 from fpbench.datasets.layout import SPLITS
 from fpbench.datasets.resolve import resolve
 from fpbench.errors import BadInput
+
+Edit = Callable[[Path, Callable[[dict[str, Any]], None]], None]
 
 
 def _module(name: str) -> ModuleType:
@@ -315,3 +321,34 @@ def test_a_run_on_a_csv(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> N
     (record,) = json.loads(out)
     assert record["status"] == "done" and record["job"]["test"]["name"] == "list.csv"
     assert "Note: list.csv: split by shares" in err and "images of one scene on one side" in err
+
+
+def test_a_recipe_takes_sources_from_labels(
+    tiny_card: Path, tmp_path: Path, edit_yaml: Edit
+) -> None:
+    data = sets.parquet(
+        {"model": ["x", "y", "z"] * 40, "extra": list(range(120))},
+        sets.encoded(120, 5, (16, 16)),
+        rows=9,
+    )
+    (tiny_card / "models.parquet").write_bytes(data)
+    origin = {"kind": "labelled", "of": {"path": "models.parquet", "label": "model"}}
+
+    def change(recipe: dict[str, Any]) -> None:
+        recipe["sources"]["gan-a"] = {**origin, "labels": ["x"]}
+        recipe["sources"]["vae-b"] = {**origin, "labels": ["y", "z"]}
+
+    edit_yaml(tiny_card / "recipe.yaml", change)
+    dataset = resolve(str(build(tiny_card, tmp_path / "built"))).load()
+    images = {hash(decode(image, "x").tobytes()): i for i, image in enumerate(
+        sets.encoded(120, 5, (16, 16)))}  # fmt: skip
+    for pixels, label in zip(dataset.test.pixels, dataset.test.labels, strict=True):
+        if label:
+            row = images[hash(np.ascontiguousarray(pixels).tobytes())]
+            assert (row % 3 == 0) == (label == 1)
+    edit_yaml(
+        tiny_card / "recipe.yaml",
+        lambda recipe: recipe["sources"]["gan-a"].update(labels=["xx"]),
+    )
+    with pytest.raises(BadInput, match=r"models\.parquet has no label 'xx'"):
+        build(tiny_card, tmp_path / "other")

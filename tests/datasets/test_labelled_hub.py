@@ -295,3 +295,27 @@ def test_a_card_is_written_and_runs(
         with pytest.raises(SystemExit) as end:
             entry(more)
         assert end.value.code == 2 and told in capsys.readouterr().err
+
+
+def test_a_csv_of_addresses(hub: Any, tmp_path: Path) -> None:
+    images = {
+        f"{name}/{index}.png": data
+        for number, name in enumerate("ab")
+        for index, data in enumerate(sets.encoded(34, number))
+    }
+    sets.add(hub, local_hub, "me/plain", images)
+    base = f"{hub.url}/datasets/me/plain/resolve/main"
+    lines = ["url,label", *(f"{base}/{path},{path[0]}" for path in images)]
+    (tmp_path / "list.csv").write_text("\n".join(lines), "utf-8")
+    found = resolve(str(tmp_path / "list.csv"))
+    dataset = found.load()
+    assert len(dataset.train) == 34 and str(dataset.train.ids[0]).startswith("http://")
+    before = len(hub.requests)
+    assert resolve(str(tmp_path / "list.csv")).load().identity == found.identity
+    assert len(hub.requests) == before
+    (tmp_path / "list.csv").write_text("\n".join([*lines[:-1], f"{base}/b/none.png,b"]), "utf-8")
+    with pytest.raises(BadInput, match=r"b/none\.png is not there \(status 404\)"):
+        resolve(str(tmp_path / "list.csv")).load()
+    (tmp_path / "list.csv").write_text(f"url,label\nhttp://x/../y.png,a\n{lines[1]}", "utf-8")
+    with pytest.raises(BadInput, match="leads out of its folder"):
+        resolve(str(tmp_path / "list.csv"))

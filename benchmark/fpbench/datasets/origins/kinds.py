@@ -11,6 +11,7 @@ from pydantic import Field
 from fpbench.datasets.origins.diffusers import DiffusersOrigin
 from fpbench.datasets.origins.files import ManifestOrigin
 from fpbench.datasets.origins.folder import FolderOrigin
+from fpbench.datasets.origins.labelled import LabelledOrigin
 from fpbench.datasets.origins.origin import Origin, kind_of
 from fpbench.datasets.origins.parquet import ParquetOrigin
 from fpbench.datasets.origins.photographs import PhotographsOrigin
@@ -25,6 +26,7 @@ KINDS: dict[str, type[Origin]] = {
         ParquetOrigin,
         FolderOrigin,
         ManifestOrigin,
+        LabelledOrigin,
         DiffusersOrigin,
         UnavailableOrigin,
     )
