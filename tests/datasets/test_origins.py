@@ -31,10 +31,8 @@ Save = Callable[..., None]
 
 
 def test_a_recipe_may_name_every_kind() -> None:
-    assert sorted(KINDS) == sorted(
-        ["zoo", "photographs", "parquet", "folder", "files", "labelled", "diffusers"]
-        + ["unavailable"]
-    )
+    known = {"zoo", "photographs", "parquet", "folder", "files", "labelled", "diffusers"}
+    assert set(KINDS) == {*known, "unavailable"}
     for word, kind in KINDS.items():
         assert kind.model_fields["kind"].annotation.__args__ == (word,)  # type: ignore[union-attr]
 
