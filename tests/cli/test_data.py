@@ -71,6 +71,7 @@ def test_settings_that_would_have_no_effect_are_refused(
         (["pull", "me/mine@"], "names no revision after the @"),
         (["build", "gm-mini", "--out", "~nobody-of-this-name/x"], "user who is not here"),
         (["build", "gm-mini", "--out", "x" * 300], "File name too long; shorten it"),
+        (["build", "gm-mini", "--recipe", "x" * 300], "File name too long; shorten it"),
         (["show", "x" * 300], "File name too long"),
         (["show", "~nobody-of-this-name"], "user who is not here"),
         (["show", ""], "There is no dataset ''"),

@@ -228,6 +228,7 @@ def test_what_can_be_run_is_run_and_the_rest_is_named(
     ("words", "told"),
     [
         (["--executor", "slrum"], "no executor 'slrum'. Did you mean slurm?"),
+        (["--device", "tpu"], "There is no device 'tpu'"),
         (
             ["--protocol", "open-sets"],
             "no protocol 'open-sets'. Did you mean open-set or closed-set?",

@@ -188,6 +188,14 @@ def test_a_time_that_is_none_is_refused(limit: float) -> None:
         JobOptions(time_limit=limit)
 
 
+@pytest.mark.parametrize(
+    "device", ["", "tpu", "cuda:", "cuda:x", "cuda:\u00b2", "cuda:-1", "cpu:0"]
+)
+def test_a_device_that_is_none_is_refused_before_anything_is_looked_for(device: str) -> None:
+    with pytest.raises(BadInput, match="There is no device"):
+        JobOptions(device=device)
+
+
 @pytest.mark.parametrize("count", [0, -1, 1.5, True])
 def test_counts_of_threads_and_workers_are_counts(count: Any) -> None:
     for make in (lambda: JobOptions(threads=count), lambda: ExecutorOptions(workers=count),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import importlib
 import io
 import json
@@ -17,6 +18,8 @@ import click
 from fpbench import __version__
 from fpbench.cli.called import as_called, called
 from fpbench.errors import BadInput, visible
+
+_LONGEST = 60  # characters of a word in a message
 
 _COMMANDS = {
     "run": ("fpbench.cli.run", "run", "Score methods on datasets."),
@@ -121,6 +124,18 @@ def entry(arguments: Sequence[str] | None = None) -> None:
     sys.exit(code)
 
 
+def _of_the_words(error: Exception) -> str | None:
+    """What is wrong with a word that no file can be called or no document can hold, or None."""
+    if isinstance(error, OSError) and error.errno == errno.ENAMETOOLONG:
+        return f"{str(error.filename)[:_LONGEST]}...: {error.strerror}; shorten it."
+    if isinstance(error, UnicodeEncodeError):
+        return (
+            f"{error.object[:_LONGEST]!r} holds bytes that are no UTF-8, so it is no text; "
+            "write it in UTF-8."
+        )
+    return None
+
+
 def _run(words: list[str]) -> int:
     for stream in (sys.stdout, sys.stderr):
         # Names and formulas are written with letters that not every terminal has.
@@ -155,6 +170,11 @@ def _run(words: list[str]) -> int:
     except Exception as error:
         if debug:
             traceback.print_exc()
+        told = _of_the_words(error)
+        if told is not None:
+            click.echo(f"Error: {visible(told)}", err=True)
+            _print_error(words, told)
+            return 2
         click.echo(
             f"Error: {type(error).__name__}: {error}\n"
             "This is a fault in fpbench; run again with --debug and report the traceback.",

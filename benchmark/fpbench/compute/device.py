@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import platform
+import re
 import sys
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
@@ -19,6 +20,21 @@ if TYPE_CHECKING:
 Precision = Literal["fp32", "bf16", "auto"]
 
 
+def check_device(device: str) -> str:
+    """The name of a device in lower case, if it is one, whether there or not. Needs no torch.
+
+    Args:
+        device: As of `pick_device`.
+
+    Raises:
+        BadInput: If it is none.
+    """
+    wanted = device.strip().lower()
+    if not re.fullmatch(r"auto|cpu|cuda(:[0-9]{1,4})?", wanted):
+        raise BadInput(f"There is no device {device!r}; use auto, cpu, cuda or cuda:N.")
+    return wanted
+
+
 def pick_device(device: str = "auto") -> str:
     """A torch device string that can be used here.
 
@@ -28,14 +44,10 @@ def pick_device(device: str = "auto") -> str:
     Raises:
         BadInput: If the device is none of these, or not there.
     """
-    wanted = device.strip().lower()
+    wanted = check_device(device)
     if wanted == "cpu":
         return "cpu"
-    kind, _, number = wanted.partition(":")
-    if wanted != "auto" and (
-        kind != "cuda" or (number and not (number.isascii() and number.isdigit()))
-    ):
-        raise BadInput(f"There is no device {device!r}; use auto, cpu, cuda or cuda:N.")
+    number = wanted.partition(":")[2]
     import torch
 
     available = torch.cuda.is_available()

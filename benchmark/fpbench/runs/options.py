@@ -6,6 +6,7 @@ import math
 from dataclasses import asdict, dataclass
 from typing import Any, Self
 
+from fpbench.compute.device import check_device
 from fpbench.errors import BadInput
 
 
@@ -35,7 +36,7 @@ class JobOptions:
         executor: Name of what runs the jobs, for the record.
 
     Raises:
-        BadInput: If the time limit is no time, or there is no such number of threads.
+        BadInput: If the time limit is no time, or there is no such number of threads or device.
     """
 
     device: str = "auto"
@@ -51,6 +52,7 @@ class JobOptions:
         if limit is not None and not (limit > 0 and math.isfinite(limit)):
             raise BadInput(f"A time limit of {limit!r} minutes is none; give a number above 0.")
         check_count("threads", self.threads)
+        check_device(self.device)  # before finished jobs are shown, too
 
     def to_dict(self) -> dict[str, Any]:
         """The options as a JSON document holds them."""
