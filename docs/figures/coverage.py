@@ -123,9 +123,9 @@ def table(rows: dict[str, dict[str, dict[str, object]]]) -> str:
             f"95 of 100 cases. Left out for the last three columns: "
             f"{', '.join(first.get('unknown', ()))}.",  # type: ignore[arg-type]
             "",
-            "| method | coverage, all | least of a source | sources below their interval | one "
+            "| method | coverage, all | least of a source | below interval | below binomial | one "
             "source named | of these right | none | unknown: none | undecided | named wrongly |",
-            "|---|---|---|---|---|---|---|---|---|---|",
+            "|---|---|---|---|---|---|---|---|---|---|---|",
         ]
         for method, one in methods.items():
             unknown = [one.get(f"unknown_{k}") for k in ("none", "undecided", "attributed")]
@@ -134,6 +134,7 @@ def table(rows: dict[str, dict[str, dict[str, object]]]) -> str:
                 f"{one['coverage']:.3f}",
                 f"{one['least']:.3f} ({one['least_source']})",
                 f"{len(one['below_interval'])} of {one['sources']}",  # type: ignore[arg-type]
+                f"{len(one['below_binomial'])}",  # type: ignore[arg-type]
                 *(f"{one[key]:.3f}" for key in ("single", "right", "empty")),
                 *("–" if value is None else f"{value:.3f}" for value in unknown),
             ]

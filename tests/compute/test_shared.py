@@ -103,3 +103,13 @@ def test_digest_tells_shape_and_type_apart() -> None:
     assert digest(flat) != digest(flat.reshape(3, 4))
     assert digest(flat) != digest(np.zeros(3, np.float32))
     assert digest(flat) == digest(flat.copy())
+
+
+def test_a_stream_of_images_holds_little_and_leaves_the_room_as_it_was() -> None:
+    shared = SharedRows(room=1 << 20)
+    images = np.arange(4 * 100, dtype=np.float64).reshape(4, 100)
+    with pytest.raises(KeyError), shared.holding(1600):
+        shared.rows("double", images, lambda some: 2 * some)
+        assert len(shared._rows) == 2
+        raise KeyError
+    assert shared._room == 1 << 20 and not shared._rows
