@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 import numpy as np
 
 from fpbench.images import ImageSet
 from fpbench.method import Budget, FitContext, MethodCard, Range, Variant
+from fpbench_methods.bases.crops import within_area
 from fpbench_methods.bases.network import NetworkMethod
 from fpbench_methods.bases.saved import Arrays, Facts
 
@@ -29,6 +30,7 @@ class Frank(NetworkMethod["AttributorNetwork"]):
     Args:
         network: ``cnn`` (four convolutions) or ``logistic`` (one linear layer).
         l2: Weight of the squared norm of the linear layer's weights, for ``logistic``.
+        length: See `NetworkMethod`.
     """
 
     card: ClassVar[MethodCard] = MethodCard(
@@ -74,9 +76,12 @@ class Frank(NetworkMethod["AttributorNetwork"]):
         *,
         network: Literal["cnn", "logistic"] = "cnn",
         l2: Annotated[float, Range(0, 1e6)] = 0.01,
+        **length: Any,
     ) -> None:
+        super().__init__(**length)
         self.network = network
         self.l2 = l2
+        self.crops = False  # each coefficient of a whole image's spectrum has its own statistics
         self._mean: NDArray[np.float32] = np.zeros(0, np.float32)
         self._scale: NDArray[np.float32] = np.zeros(0, np.float32)
 
@@ -87,8 +92,9 @@ class Frank(NetworkMethod["AttributorNetwork"]):
         sums = np.zeros((2, *train.size, 3))
         # Spectra of natural images fall by orders of magnitude: sums of squares around a first
         # guess of the mean keep their digits.
-        guess = log_dct(np.ascontiguousarray(train.pixels[:_BATCH])).mean(axis=0)
-        for batch in train.batches(_BATCH):
+        first = within_area(_BATCH, train.size)
+        guess = log_dct(np.ascontiguousarray(train.pixels[:first])).mean(axis=0)
+        for batch in train.batches(within_area(_BATCH, train.size)):
             spectra = log_dct(np.ascontiguousarray(batch)) - guess
             sums[0] += spectra.sum(axis=0, dtype=np.float64)
             sums[1] += np.square(spectra, dtype=np.float64).sum(axis=0)

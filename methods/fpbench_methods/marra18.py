@@ -54,6 +54,7 @@ class Marra18(NetworkMethod["AttributorNetwork"]):
         needs=("ImageNet weights of timm/legacy_xception.tf_in1k",),
         url="https://doi.org/10.1109/MIPR.2018.00084",
     )
+    crops = False  # its weights are trained on larger ones
     any_size = True
     smoke_images = 8
 

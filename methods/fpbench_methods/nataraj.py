@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import numpy as np
 
@@ -28,8 +28,10 @@ class Nataraj(NetworkMethod["AttributorNetwork"]):
     Args:
         levels: Side of the matrices: 256 counts every pair of grey levels, smaller ones add
             neighbouring levels up. None lets the budget decide: 16, 32 and 256.
+        length: See `NetworkMethod`.
     """
 
+    crops = False  # a matrix counts the whole image
     batch = 64
 
     card: ClassVar[MethodCard] = MethodCard(
@@ -73,7 +75,10 @@ class Nataraj(NetworkMethod["AttributorNetwork"]):
         url="https://arxiv.org/abs/1903.06836",
     )
 
-    def __init__(self, *, levels: Literal[8, 16, 32, 64, 128, 256] | None = None) -> None:
+    def __init__(
+        self, *, levels: Literal[8, 16, 32, 64, 128, 256] | None = None, **length: Any
+    ) -> None:
+        super().__init__(**length)
         self.levels = levels
 
     def side(self) -> int:

@@ -51,7 +51,9 @@ class NPR(NetworkMethod["AttributorNetwork"]):
         different=(
             "K logits instead of one. An odd last row or column is cut off.",
             "Rate (2e-4, cosine), batch (32) and length (full 50, small 15, smoke 2 epochs) could "
-            "not be established; no flips or crops, which move the phase of the cells.",
+            "not be established; no flips, which move the phase of the cells.",
+            "Budgets smoke and small train on random 64×64 crops of larger images (at multiples of "
+            "8 pixels, which keep the phase) and judge whole images.",
         ),
         url="https://arxiv.org/abs/2312.10461",
     )

@@ -70,6 +70,7 @@ class Wang(NetworkMethod["AttributorNetwork"]):
         needs=("ImageNet weights of timm/resnet50.tv_in1k",),
         url="https://arxiv.org/abs/1912.11035",
     )
+    crops = False  # its weights are trained on larger ones
     any_size = True
     smoke_images = 8
 

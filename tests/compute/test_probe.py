@@ -10,6 +10,7 @@ import pytest
 import torch
 from sklearn.linear_model import LogisticRegression
 
+from fpbench.compute import probe as probe_module
 from fpbench.compute.probe import PROBE_PLAN, Probe
 from fpbench.errors import BadInput
 
@@ -113,3 +114,33 @@ def test_takes_seconds_on_two_thousand_embeddings() -> None:
     began = time.process_time()
     Probe().fit(*train, *held_out)
     assert time.process_time() - began < 20  # CPU seconds, so that a busy machine does not fail it
+
+
+def test_very_long_embeddings_are_told_by_their_components(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rng = np.random.default_rng(0)
+    labels = np.arange(60) % 3
+    rows = rng.normal(size=(60, 500)).astype(np.float32)
+    rows[:, :200] += 0.5 * rng.normal(size=(3, 200)).astype(np.float32)[labels]
+    held_out = rows[30:]
+    monkeypatch.setattr(probe_module, "WIDEST", 400)
+    probe = Probe().fit(rows[:30], labels[:30], held_out, labels[30:], classes=3)
+    span = probe._span
+    assert span is not None and probe._network is not None
+    # The same as the singular vectors of the standardised rows, up to one factor and signs.
+    shown = (rows[:30] - rows[:30].mean(0)) / rows[:30].std(0)
+    other = (held_out - rows[:30].mean(0)) / rows[:30].std(0)
+    _, lengths, axes = np.linalg.svd(shown.astype(np.float64), full_matrices=False)
+    kept = lengths**2 > 1e-6 * lengths[0] ** 2
+    expected = np.abs(other @ axes[kept].T)
+    found = np.abs(span.components(held_out)[:, ::-1])
+    np.testing.assert_allclose(found / found.max(), expected / expected.max(), atol=2e-3)
+    assert np.square(span.components(rows[:30])).mean() == pytest.approx(1, rel=1e-3)
+    named = probe.predict_proba(held_out).argmax(1)
+    assert (named == labels[30:]).mean() > 0.8
+    probe.save(tmp_path / "probe")
+    np.testing.assert_allclose(
+        Probe.load(tmp_path / "probe").predict_proba(held_out), probe.predict_proba(held_out),
+        atol=1e-5,
+    )  # fmt: skip

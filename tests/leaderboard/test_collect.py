@@ -350,3 +350,12 @@ def test_unreadable_record(root: Path, add: Any) -> None:
     path = add(method="prnu")
     path.chmod(0)
     assert "Cannot read the record" in messages(root)
+
+
+def test_a_development_set_has_no_board(root: Path, add: Any) -> None:
+    add(method="a")
+    add(method="b", dataset="gm-dev")
+    found = collect(root)
+    assert [entry.record.job.method for entry in found.entries] == ["a"]
+    (problem,) = found.problems
+    assert "gm-dev, a development set on which settings of methods are chosen" in str(problem)

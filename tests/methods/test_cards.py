@@ -78,18 +78,21 @@ def asnani() -> list[str]:
     assert theirs[1].epochs == theirs[2].epochs
     assert ours[0].lr == ours[1].lr == theirs[0].lr
     depth, width = estimation(Asnani, "full")
-    for budget in ("smoke", "small"):
-        assert estimation(Asnani, budget) < (depth, width)
+    smoke, small = (estimation(Asnani, budget) for budget in ("smoke", "small"))
     return [
         f"Fingerprint estimation network of {depth} convolutions, {width} wide (budget full)",
         f"at budget full rate {rate(ours[2].lr)}, batch {ours[2].batch}, a million images shown "
         f"for attribution and {theirs[2].epochs} epochs for parsing",
-        f"a few epochs, at rate {rate(ours[1].lr)}; parsing in small has the paper's rate and",
+        f"Budgets smoke and small have {smoke[0]} and {small[0]} convolutions, {smoke[1]} and "
+        f"{small[1]} wide, and {ours[0].epochs} and {ours[1].epochs} epochs at rate "
+        f"{rate(ours[1].lr)}; parsing {theirs[0].epochs} epoch at rate {rate(theirs[0].lr)} and, "
+        f"in small, the paper's {theirs[1].epochs} epochs at {rate(theirs[1].lr)}.",
     ]
 
 
 def dsf() -> list[str]:
-    full = LENGTHS["full"]
+    smoke, small, full = (LENGTHS[budget] for budget in BUDGETS)
+    assert small.widths == full.widths and small.rate == smoke.rate
     (plan,) = plans(network("dsf"))[2:]
     assert plan.optimiser == "adam" and plan.schedule == "cosine" and plan.lr == full.rate
     widths = "-".join(map(str, full.widths))
@@ -97,6 +100,9 @@ def dsf() -> list[str]:
         f"four strided convolutions of {widths} channels",
         f"Adam with weight decay {rate(plan.weight_decay)} and a cosine; at budget full rate "
         f"{rate(plan.lr)}, {plan.epochs * full.steps:,} steps, bags of {full.bag_size}",
+        f"Budgets smoke and small train {smoke.epochs * smoke.steps} and "
+        f"{small.epochs * small.steps} steps with bags of {smoke.bag_size} and {small.bag_size} at "
+        f"rate {rate(small.rate)}; smoke has {'-'.join(map(str, smoke.widths))} channels",
     ]
 
 

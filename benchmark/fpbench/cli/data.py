@@ -47,9 +47,11 @@ def list_datasets(as_json: bool) -> None:
             images = "" if row.images is None else f", {row.images} images"
             download = "" if row.download is None else f", {told_bytes(row.download)} in all"
             licence = f", {row.licence}" if row.licence else ""
+            development = ", a development set: no board" if row.purpose != "board" else ""
             click.echo(
                 f"{row.name:<{width}}  {row.title}\n{'':<{width}}  {size}"
-                f"{row.available} of {row.sources} sources{images}{download}{licence}, {row.state}"
+                f"{row.available} of {row.sources} sources{images}{download}{licence}, "
+                f"{row.state}{development}"
             )
     for fault in faults:
         click.echo(f"Warning: {fault}", err=True)
@@ -90,6 +92,8 @@ def show_dataset(name: str, as_json: bool) -> None:
     click.echo(f"{recipe.name}: {recipe.title}")
     revision = "not built here" if manifest is None else f"revision {manifest.revision}"
     click.echo(f"{revision}, {recipe.size}x{recipe.size}, {brief.state}, {folder}")
+    if recipe.purpose == "development":
+        click.echo("a development set, on which settings of methods are chosen; boards refuse it")
     counts = recipe.counts.model_dump()
     click.echo("images per source: " + ", ".join(f"{k} {v}" for k, v in counts.items() if v))
     click.echo(f"FDR-v1 with n = {recipe.fdr.samples}, d = {recipe.fdr.dimensions}")

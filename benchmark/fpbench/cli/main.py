@@ -35,6 +35,7 @@ _COMMANDS = {
         "attribute",
         "Say which known source made an image, or none.",
     ),
+    "tune": ("fpbench.cli.tune", "tune", "Choose rates and lengths on a development set."),
     "methods": ("fpbench.cli.methods", "methods", "List and describe methods."),
     "data": ("fpbench.cli.data", "data", "List, build, audit and host GM datasets."),
     "leaderboard": (

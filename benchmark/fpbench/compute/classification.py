@@ -108,7 +108,7 @@ def train_classifier(
                 predict(
                     network,
                     held_out,
-                    batch=max(plan.batch, 64),
+                    batch=_judged_at_once(max(plan.batch, 64), validation[0]),
                     prepare=prepare,
                     device=device,
                     precision=plan.precision,
@@ -134,6 +134,14 @@ def train_classifier(
         progress=progress,
         checkpoint=checkpoint,
     )
+
+
+def _judged_at_once(batch: int, rows: NDArray[Any]) -> int:
+    """So many rows at a time, fewer where they are larger than 64×64 images."""
+    if rows.ndim < 4:
+        return batch
+    area = int(rows.shape[1]) * int(rows.shape[2])
+    return max(1, min(batch, batch * 64 * 64 // area))
 
 
 def _check_labels(which: str, rows: NDArray[Any], labels: NDArray[np.int64]) -> None:

@@ -187,6 +187,20 @@ def reset_peak_memory(device: str = "cpu") -> None:
         torch.cuda.reset_peak_memory_stats(device)
 
 
+def has_bf16_units(device: str) -> bool:
+    """Whether a device multiplies bfloat16 matrices in units made for it.
+
+    GPUs of compute capability 8.0 and later; processors with AMX, where torch can tell.
+    """
+    import torch
+
+    if device.startswith("cuda"):
+        return torch.cuda.get_device_capability(device)[0] >= 8
+    # torch offers no public question for this; without the answer, float32 is the safe choice.
+    asked = getattr(torch.cpu, "_is_amx_tile_supported", None)
+    return bool(asked and asked())
+
+
 def chosen_precision(precision: Precision, device: str) -> Literal["fp32", "bf16"]:
     """The precision that ``auto`` means on a device.
 
@@ -199,9 +213,7 @@ def chosen_precision(precision: Precision, device: str) -> Literal["fp32", "bf16
         return precision
     if not device.startswith("cuda"):
         return "fp32"
-    import torch
-
-    return "bf16" if torch.cuda.get_device_capability(device)[0] >= 8 else "fp32"
+    return "bf16" if has_bf16_units(device) else "fp32"
 
 
 def autocast(precision: Precision, device: str) -> AbstractContextManager[Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
@@ -25,12 +26,20 @@ PROBE_PLAN = TrainingPlan(epochs=100, batch=256, optimiser="adam", lr=1e-3, pati
 """Adam at 1e-3, batches of 256, at most 100 epochs, stopped by validation cross-entropy."""
 
 
+WIDEST = 65_536
+"""Dimensions up to which the first layer reads embeddings themselves."""
+
+_BLOCK = 8192
+
+
 class Probe:
     """Three fully connected layers, D → 256 → 128 → K with ReLU, on frozen embeddings.
 
     Each dimension is first standardised with the mean and standard deviation of the training
     embeddings (a dimension that is constant there becomes zero); nothing else of the embeddings
-    is touched.
+    is touched. Embeddings of more than 65,536 dimensions are first told by their components along
+    the training embeddings, which lose nothing of how those lie to each other and take the first
+    layer from gigabytes to megabytes.
 
     Args:
         plan: How the layers are trained.
@@ -42,6 +51,7 @@ class Probe:
         self._mean = np.zeros(0, np.float32)
         self._scale = np.zeros(0, np.float32)
         self._device = "cpu"
+        self._span: Span | None = None
         self.log: TrainingLog | None = None
 
     def fit(
@@ -87,14 +97,18 @@ class Probe:
         self._mean = train.mean(axis=0, dtype=np.float64).astype(np.float32)
         self._scale = _inverse(train.std(axis=0, dtype=np.float64), self._mean)
         self._device = device
+        self._span = None
+        if train.shape[1] > WIDEST:
+            self._span = Span.of(train, self._mean, self._scale)
+        shown, judged = self._seen(train), self._seen(held_out)
         with seeded(seed, "probe", "weights"):
-            network = _layers(train.shape[1], classes)
+            network = _layers(shown.shape[1], classes)
         self.log = train_classifier(
             network,
             self._plan,
-            self._standardised(train),
+            shown,
             labels,
-            validation=(self._standardised(held_out), validation_labels),
+            validation=(judged, validation_labels),
             seed=seed,
             device=device,
             what=what,
@@ -117,7 +131,7 @@ class Probe:
         rows = _checked(embeddings, "test", len(self._mean))
         if len(rows) == 0:
             return np.empty((0, len(self._network.state_dict()["4.bias"])), np.float32)
-        logits = predict(self._network, self._standardised(rows), batch=batch, device=self._device)
+        logits = predict(self._network, self._seen(rows), batch=batch, device=self._device)
         shifted = np.exp(logits - logits.max(axis=1, keepdims=True))
         return np.asarray(shifted / shifted.sum(axis=1, keepdims=True), np.float32)
 
@@ -135,6 +149,9 @@ class Probe:
         tensors = {k: v.detach().cpu() for k, v in self._network.state_dict().items()}
         tensors["mean"] = torch.from_numpy(self._mean)
         tensors["scale"] = torch.from_numpy(self._scale)
+        if self._span is not None:
+            tensors["span.rows"] = torch.from_numpy(np.ascontiguousarray(self._span.rows))
+            tensors["span.weights"] = torch.from_numpy(self._span.weights)
         write_bytes(path, save({k: v.contiguous() for k, v in tensors.items()}))
 
     @classmethod
@@ -152,7 +169,11 @@ class Probe:
             tensors = load_file(path)
             probe._mean = tensors.pop("mean").numpy()
             probe._scale = tensors.pop("scale").numpy()
-            network = _layers(len(probe._mean), len(tensors["4.bias"]))
+            if "span.rows" in tensors:
+                rows, weights = (tensors.pop(f"span.{n}").numpy() for n in ("rows", "weights"))
+                probe._span = Span(rows, probe._mean, probe._scale, weights)
+            inputs = len(probe._mean) if probe._span is None else probe._span.weights.shape[1]
+            network = _layers(inputs, len(tensors["4.bias"]))
             network.load_state_dict(tensors)
         except (SafetensorError, KeyError, RuntimeError) as error:
             raise BadInput(f"{path} holds no fitted probe ({error}).") from error
@@ -160,8 +181,58 @@ class Probe:
         probe._device = device
         return probe
 
-    def _standardised(self, embeddings: NDArray[np.float32]) -> NDArray[np.float32]:
+    def _seen(self, embeddings: NDArray[np.float32]) -> NDArray[np.float32]:
+        """What the layers are shown: standardised, of very long embeddings the components."""
+        if self._span is not None:
+            return self._span.components(embeddings)
         return (embeddings - self._mean) * self._scale
+
+
+@dataclass(frozen=True)
+class Span:
+    """Components of long vectors along the principal axes of some rows, which are not formed.
+
+    With standardised rows S = U·diag(s)·Vᵀ, the components x·V of a standardised x are
+    (x·Sᵀ)·U·diag(1/s): products with the rows themselves, in blocks of dimensions.
+
+    Attributes:
+        rows: The rows, not standardised, shape (N, D).
+        mean: Subtracted from each dimension, shape (D,).
+        scale: Then multiplied with it, shape (D,).
+        weights: U·diag(1/s) times a number that gives the rows' components a mean square of 1,
+            shape (N, r).
+    """
+
+    rows: NDArray[np.float32]
+    mean: NDArray[np.float32]
+    scale: NDArray[np.float32]
+    weights: NDArray[np.float32]
+
+    @classmethod
+    def of(
+        cls, rows: NDArray[np.float32], mean: NDArray[np.float32], scale: NDArray[np.float32]
+    ) -> Self:
+        """The span of rows (N, D)."""
+        bare = cls(rows, mean, scale, np.zeros((0, 0), np.float32))
+        values, vectors = np.linalg.eigh(bare._products(rows))
+        kept = values > 1e-6 * values[-1]
+        lengths = np.sqrt(values[kept])
+        root = np.sqrt(kept.sum() * len(rows) / values[kept].sum())
+        return cls(rows, mean, scale, (root * vectors[:, kept] / lengths).astype(np.float32))
+
+    def components(self, vectors: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Components (M, r) of vectors (M, D)."""
+        found: NDArray[np.float32] = self._products(vectors).astype(np.float32) @ self.weights
+        return found
+
+    def _products(self, vectors: NDArray[np.float32]) -> NDArray[np.float64]:
+        total = np.zeros((len(vectors), len(self.rows)))
+        for start in range(0, self.rows.shape[1], _BLOCK):
+            block = slice(start, start + _BLOCK)
+            mean, scale = self.mean[block], self.scale[block]
+            standardised = (self.rows[:, block] - mean) * scale
+            total += ((vectors[:, block] - mean) * scale) @ standardised.T
+        return total
 
 
 def _layers(dimension: int, classes: int) -> nn.Sequential:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,6 +25,9 @@ if TYPE_CHECKING:
     _Model = TypeVar("_Model", bound=Document)
 
 
+_DEVELOPMENT = re.compile(r"^purpose:\s*development\s*$", re.MULTILINE)
+
+
 @dataclass(frozen=True)
 class CardSummary:
     """What ``fpbench data list`` shows of a dataset, read without validation.
@@ -41,6 +45,7 @@ class CardSummary:
         download: Bytes of the public dataset that it is read from, None where that is not known
             or it is none.
         reason: Why it cannot be had here; empty if it can.
+        purpose: ``board``, or ``development``: no record on it stands on a board.
     """
 
     name: str
@@ -53,6 +58,7 @@ class CardSummary:
     licence: str = ""
     download: int | None = None
     reason: str = ""
+    purpose: str = "board"
 
 
 _WHOLE = "whole"
@@ -180,8 +186,15 @@ def summary(folder: Path) -> CardSummary:
 
 
 def every_card() -> list[str]:
-    """What ``all`` datasets are: those with a card, but for others' that would be downloaded."""
-    return [name for name, folder in card_folders().items() if not is_labelled(folder)]
+    """What ``all`` datasets are: those with a card that have a board.
+
+    Not others' that would be downloaded, nor development sets.
+    """
+    return [
+        name
+        for name, folder in card_folders().items()
+        if not is_labelled(folder) and not is_development(name)
+    ]
 
 
 def is_labelled(folder: Path) -> bool:
@@ -256,7 +269,22 @@ def _summary(folder: Path) -> CardSummary:
         state=state,
         images=images,
         licence=_licence(folder),
+        purpose=str(recipe.get("purpose", "board")),
     )
+
+
+def is_development(name: str) -> bool:
+    """Whether a dataset of this name is one on which settings are chosen, by its card.
+
+    Args:
+        name: Of a dataset, of a folder or of a dataset on the Hub; one without a card is none.
+    """
+    folder = card_folders().get(name.rpartition("/")[2])
+    if folder is None:
+        return False
+    # One line of text: a board asks this of every record, and YAML is slow.
+    text = _text(folder / RECIPE, "part of a card", "a dataset card needs it")
+    return _DEVELOPMENT.search(text) is not None
 
 
 def validated(model: type[_Model], document: dict[str, Any], path: Path) -> _Model:

@@ -156,6 +156,8 @@ class Recipe(Document):
         name: Name of the dataset and of its card's folder.
         title: One line for ``fpbench data list``.
         version: Raised whenever the images may change.
+        purpose: ``board``, or ``development`` for a dataset on which settings of methods are
+            chosen: no record on it stands on a board.
         size: Height and width in pixels of every image (they are square).
         seed: Of the assignment of real images to splits.
         counts: Images per source and split.
@@ -170,6 +172,7 @@ class Recipe(Document):
     name: str
     title: str
     version: int = Field(ge=1)
+    purpose: Literal["board", "development"] = "board"
     size: int = Field(ge=8)
     seed: int = 0
     counts: Counts

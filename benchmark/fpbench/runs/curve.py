@@ -46,6 +46,10 @@ class TrainingEntry(Document):
         description="Side in pixels of the random crops that were shown; null for whole images.",
     )
 
+    precision: str | None = Field(
+        default=None, description="Of forward and backward passes: fp32 or bf16."
+    )
+
     @classmethod
     def of(cls, log: TrainingLog) -> TrainingEntry:
         """A training as a record holds it: six digits, at most some hundred epochs."""
@@ -68,6 +72,7 @@ class TrainingEntry(Document):
             shown=log.shown,
             statistics=log.statistics,
             crop=log.crop,
+            precision=log.precision,
         )
 
     @property

@@ -14,6 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from fpbench.compute.device import has_bf16_units
 from fpbench.errors import BadInput
 from fpbench.zoo import checkpoint as checkpoints
 
@@ -177,14 +178,6 @@ def _devices(device: torch.device) -> list[torch.device]:
     return [device] if device.type == "cuda" else []
 
 
-def _has_bf16_units(device: torch.device) -> bool:
-    if device.type == "cuda":
-        return bool(torch.cuda.is_bf16_supported())
-    # torch offers no public question for this; without the answer, fp32 is the safe choice.
-    asked = getattr(torch.cpu, "_is_amx_tile_supported", None)
-    return bool(asked and asked())
-
-
 def _same_row(model: ZooModel, facts: dict[str, Any], path: Path) -> None:
     if facts["model"] != model.name:
         raise BadInput(
@@ -213,7 +206,8 @@ class _Session:
         if precision not in ("auto", "fp32", "bf16"):
             raise BadInput(f"Precision must be auto, fp32 or bf16, not {precision!r}.")
         if precision == "auto":
-            precision = "bf16" if model.training.bf16 and _has_bf16_units(device) else "fp32"
+            units = model.training.bf16 and has_bf16_units(str(device))
+            precision = "bf16" if units else "fp32"
         self.model, self.images, self.size, self.seed = model, images, size, seed
         self.device, self.precision = device, precision
         self.steps, self.seconds, self.images_seen = 0, 0.0, 0

@@ -59,8 +59,10 @@ ASNANI_CARD = MethodCard(
         "The constraints are scaled to what they are at 128×128, so that an image and its tiling "
         "have the same; unscaled they would be 16 times weaker at 32×32. The variant code's window "
         "of 51×51 keeps its share of smaller images, whose whole spectrum it would cover.",
-        "Budgets smoke and small have fewer and narrower layers and a few epochs, at rate 1e-3; "
-        "parsing in small has the paper's rate and epochs.",
+        "Budgets smoke and small have 5 and 9 convolutions, 8 and 16 wide, and 2 and 12 epochs at "
+        "rate 1e-3; parsing 1 epoch at rate 1e-3 and, in small, the paper's 20 epochs at 1e-4.",
+        "Budgets smoke and small train on random 64×64 crops of larger images (at multiples of 8 "
+        "pixels) and judge by the mean over a grid of 4×4 of them.",
         "Parsing predicts the design choices that sources.yaml states, as classes; the paper's "
         "continuous architecture parameters are not stated there. Each branch has layers of its "
         "own, where the released code feeds all from the first.",

@@ -34,8 +34,7 @@ class EstimatingMethod(NetworkMethod[Network]):
             code).
         depth: Convolutions of the estimation network; None for the budget's, 17 in the paper.
         width: Its channels; None for the budget's, 64 in the paper.
-        epochs: Passes over the training images, or None for the budget's.
-        rate: Adam's learning rate, or None for the budget's; 1e-4 in the paper.
+        length: See `NetworkMethod`; the paper's rate is 1e-4.
 
     Attributes:
         rates: Of each budget.
@@ -56,15 +55,13 @@ class EstimatingMethod(NetworkMethod[Network]):
         fixed_window: bool = False,
         depth: Annotated[int | None, Range(3, 100)] = None,
         width: Annotated[int | None, Range(1, 2048)] = None,
-        epochs: Annotated[int | None, Range(1, 1_000_000)] = None,
-        rate: Annotated[float | None, Range(above=0, most=10)] = None,
+        **length: Any,
     ) -> None:
+        super().__init__(**length)
         self.batch_max = batch_max
         self.fixed_window = fixed_window
         self.depth = depth
         self.width = width
-        self.epochs = epochs
-        self.rate = rate
 
     def estimation(self) -> EstimationNetwork:
         """An estimation network of the depth and width that were asked for, or the budget's."""
@@ -79,9 +76,9 @@ class EstimatingMethod(NetworkMethod[Network]):
 
         shown = max(_LEAST_EPOCHS, round(self.images_shown / max(1, images)))
         return TrainingPlan(
-            epochs=self.epochs or self.budget_epochs.get(budget, shown),
+            epochs=self.budget_epochs.get(budget, shown),
             batch=_BATCHES[budget],
-            lr=self.rate or self.rates[budget],
+            lr=self.rates[budget],
             precision="fp32",
         )
 
@@ -95,7 +92,7 @@ class EstimatingMethod(NetworkMethod[Network]):
         """The estimated fingerprints, in grey levels: shape (N, H, W, 3)."""
         from fpbench_methods.asnani.preparation import grey_levels
 
-        estimated = self.infer(images, "estimation.forward")
+        estimated = self.infer_map(images, "estimation.forward")
         return np.ascontiguousarray(grey_levels(estimated).transpose(0, 2, 3, 1))
 
     @classmethod

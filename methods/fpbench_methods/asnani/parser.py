@@ -74,13 +74,14 @@ class AsnaniParsing(EstimatingMethod["ParsingPair"]):
 
         train_parser(
             self.fitted(self._network),
-            self.plan(context.budget, len(train)),
+            self.chosen_plan(context.budget, len(train)),
             self._table,
             train,
             validation,
             context,
             batch_max=self.batch_max,
             fixed_window=self.fixed_window,
+            crop=self._crop,
         )
         held_out = validation if len(validation) else train
         self._probe = Probe().fit(

@@ -20,6 +20,7 @@ from fpbench_methods.asnani.design import UNKNOWN, DesignTable
 from fpbench_methods.asnani.estimation import PARSING_WEIGHTS, constraints
 from fpbench_methods.asnani.heads import ParsingPair
 from fpbench_methods.asnani.preparation import standardised
+from fpbench_methods.bases.crops import random_crops, tiled
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -67,6 +68,7 @@ def train_parser(
     *,
     batch_max: bool,
     fixed_window: bool,
+    crop: int | None = None,
 ) -> None:
     """Train estimation and parsing networks end to end, in place.
 
@@ -81,6 +83,8 @@ def train_parser(
         context: Seed, device and progress.
         batch_max: See `fpbench_methods.asnani.estimation.constraints`.
         fixed_window: See there.
+        crop: Side of the random crops that are shown, and of four of each validation image; None
+            for whole images.
     """
     order = pair.head.order
     targets = table.classes_of(images.sources, order)[images.labels]
@@ -93,7 +97,8 @@ def train_parser(
     truth = torch.from_numpy(targets[kept]).to(context.device)
 
     def loss(batch: Tensor) -> Tensor:
-        fingerprints = pair.estimation(standardised(stored[batch]))
+        shown = stored[batch] if crop is None else random_crops(stored[batch], crop)
+        fingerprints = pair.estimation(standardised(shown))
         task = parsing_loss(pair.head(fingerprints), truth[batch.to(context.device)], weights)
         terms = constraints(fingerprints, batch_max=batch_max, fixed_window=fixed_window)
         return PARSING_WEIGHTS.task * task + terms.weighted(PARSING_WEIGHTS)
@@ -102,6 +107,9 @@ def train_parser(
     held = np.flatnonzero((held_targets != UNKNOWN).any(axis=1))
     held_truth = torch.from_numpy(held_targets[held])
     held_pixels = validation.pixels[held]
+    if crop is not None and len(held):
+        held_pixels, corners = tiled(held_pixels, crop, 2)
+        held_truth = held_truth.repeat_interleave(len(corners), dim=0)
 
     def validate() -> float:
         logits = predict(pair, held_pixels, prepare=standardised, device=context.device)
@@ -113,6 +121,7 @@ def train_parser(
         loss,
         examples=len(kept),
         validate=validate if len(held) else None,
+        crop=crop,
         guess=sum(math.log(len(weight)) for weight in weights),
         seed=context.seed,
         device=context.device,

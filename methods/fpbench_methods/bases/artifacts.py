@@ -9,6 +9,7 @@ import numpy as np
 
 from fpbench.images import ImageSet
 from fpbench.method import Budget, FitContext
+from fpbench_methods.bases.crops import within_area
 from fpbench_methods.bases.network import NetworkMethod
 
 if TYPE_CHECKING:
@@ -84,6 +85,11 @@ class ArtifactMethod(NetworkMethod["AttributorNetwork"]):
             statistics=statistics,
         )  # fmt: skip
 
+    @property
+    def _per_crop(self) -> bool:
+        """Whether artifacts are computed of each crop anew, from what `rows_of` gives."""
+        return False
+
     def learn(
         self,
         trained: nn.Module,
@@ -92,25 +98,30 @@ class ArtifactMethod(NetworkMethod["AttributorNetwork"]):
         validation: ImageSet,
         context: FitContext,
     ) -> None:
-        """Train the attributor on artifacts, each computed once."""
+        """Train the attributor on artifacts, each computed once, of large images in float16."""
+        if self._per_crop:
+            super().learn(trained, train, reference, validation, context)
+            return
         whole = len(train) + len(validation)
         artifacts = self._artifacts_of(train, context, 0, whole)
         held_out = None
         if len(validation):
             found = self._artifacts_of(validation, context, len(train), whole)
-            held_out = (found, validation.labels)
+            held_out = self.quartered(found, validation.labels)
         self.train_on(trained, (artifacts, train.labels), held_out, context, prepared=True)
 
     def _artifacts_of(
         self, images: ImageSet, context: FitContext, done: int, whole: int
-    ) -> NDArray[np.float32]:
-        found: NDArray[np.float32] | None = None
+    ) -> NDArray[np.floating]:
+        found: NDArray[np.floating] | None = None
         start = 0
-        for batch in images.batches(_BATCH):
+        for batch in images.batches(within_area(_BATCH, images.size)):
             context.progress("compute artifacts", done + start, whole)
             part = self.artifacts(batch)
             if found is None:
-                found = np.empty((len(images), *part.shape[1:]), np.float32)
+                halved = self._crop is not None and part.ndim == 4
+                kept = np.float16 if halved else np.float32
+                found = np.empty((len(images), *part.shape[1:]), kept)
             found[start : start + len(batch)] = part
             start += len(batch)
         context.progress("compute artifacts", done + start, whole)

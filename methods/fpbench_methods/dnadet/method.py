@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import numpy as np
 
@@ -36,6 +36,7 @@ class DNADet(NetworkMethod["SimpleCNN"]):
         pretrain: Whether the first stage is run.
         positives: Patches that attract each other in the second stage: those of one ``source``
             or of one ``architecture``.
+        length: See `NetworkMethod`.
     """
 
     batch = 64
@@ -85,7 +86,8 @@ class DNADet(NetworkMethod["SimpleCNN"]):
             "The default does not resize to 512: one resampler would be laid over all sources. "
             "Images of less than 86 pixels give patches of three quarters of their side (at least "
             "16).",
-            "First stage on the reference images; strengths of noise (deviations of 3 to 29), the "
+            "First stage on the reference images (budgets smoke and small: a 64×64 crop of larger "
+            "ones); strengths of noise (deviations of 3 to 29), the "
             "first quality of a double JPEG (drawn from 30 to 99) and the probability of "
             "dropout (0.5) could not be established.",
             "Budgets: first stage 50 epochs in full, 40 steps in small, 2 in smoke, instead of 50 "
@@ -101,7 +103,9 @@ class DNADet(NetworkMethod["SimpleCNN"]):
         resize: bool = False,
         pretrain: bool = True,
         positives: Literal["source", "architecture"] = "source",
+        **length: Any,
     ) -> None:
+        super().__init__(**length)
         self.resize = resize
         self.pretrain = pretrain
         self.positives = positives
@@ -163,9 +167,12 @@ class DNADet(NetworkMethod["SimpleCNN"]):
         from fpbench.compute.device import seeded
         from fpbench.compute.training import train as train_network
         from fpbench.compute.training_plan import TrainingPlan
+        from fpbench_methods.bases.crops import drawn
         from fpbench_methods.dnadet.transformations import apply, transformations
 
         known = transformations()
+        if self._crop is not None:
+            pixels = drawn(pixels, self._crop, 1, context.seed, "dnadet", "reference")
         with seeded(context.seed, "dnadet", "transformations"):
             head = nn.Linear(512, len(known))
         both = nn.ModuleDict({"network": network, "head": head}).to(context.device)
@@ -210,6 +217,7 @@ class DNADet(NetworkMethod["SimpleCNN"]):
         from fpbench.compute.device import seeded
         from fpbench.compute.inference import ArrayOnDevice, predict
         from fpbench.compute.training import train as train_network
+        from fpbench_methods.bases.crops import within_area
         from fpbench_methods.dnadet.network import PatchTraining
         from fpbench_methods.nn.augmentation import random_crop
 
@@ -242,7 +250,7 @@ class DNADet(NetworkMethod["SimpleCNN"]):
                 logits = predict(
                     network,
                     held_out,
-                    batch=self.batch,
+                    batch=within_area(self.batch, validation.size),
                     prepare=self.prepare,
                     device=context.device,
                 )
@@ -250,10 +258,11 @@ class DNADet(NetworkMethod["SimpleCNN"]):
 
         train_network(
             training,
-            self.plan(context.budget, len(train)),
+            self.chosen_plan(context.budget, len(train)),
             loss,
             examples=len(train),
             validate=validate,
+            crop=_PATCH if min(train.size) > _PATCH else None,
             guess=math.log(len(np.unique(train.labels))),
             groups=[
                 {"params": [*network.parameters(), *training.projection.parameters()]},

@@ -45,11 +45,13 @@ DSF_CARD = MethodCard(
         "of 64-128-256-256 channels with batch normalisation and a global average, ρ is "
         "256-256-128, Adam with weight decay 1e-4 and a cosine; at budget full rate 3e-4, 20,000 "
         "steps, bags of 32.",
-        "Budgets smoke and small train a few or a few hundred steps with smaller bags.",
+        "Budgets smoke and small train 20 and 300 steps with bags of 4 and 8 at rate 1e-3; smoke "
+        "has 16-32-64-128 channels.",
         "The classifier is trained on single images and on bags of the training size together, so "
         "that one classifier judges both.",
         "A bag size that is not set shrinks to the smallest source; one that is set declines.",
-        "Images above 128 pixels are trained on random crops of 128; nothing is resized.",
+        "Images above 128 pixels (budgets smoke and small: 64) are trained on random crops of that "
+        "side and judged whole; nothing is resized.",
     ),
     url="https://arxiv.org/abs/2206.02067",
 )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 import numpy as np
 
@@ -53,6 +53,7 @@ class DSF(NetworkMethod["SetEncoder"]):
         residual: Whether a fixed high-pass precedes the encoder.
         steps: Training steps, to the nearest multiple of those between two validations; None
             for the budget's.
+        length: See `NetworkMethod`.
 
     Raises:
         BadInput: If a value is out of range.
@@ -76,7 +77,9 @@ class DSF(NetworkMethod["SetEncoder"]):
         temperature: Annotated[float, Range(above=0, most=1e6)] = 1.0,
         residual: bool = False,
         steps: Annotated[int | None, Range(1, 100_000_000)] = None,
+        **length: Any,
     ) -> None:
+        super().__init__(**length)
         least = _BAGS if bags_per_source is None else bags_per_source
         if training_bags is not None and training_bags < least:
             raise BadInput(
@@ -95,6 +98,7 @@ class DSF(NetworkMethod["SetEncoder"]):
         self.residual_input = residual
         self.steps = steps
         self._bag_size = 1
+        self._images_of_step = 1
         self._widths: tuple[int, ...] = ()
         self._fingerprints = np.zeros((0, 0), np.float32)
 
@@ -153,9 +157,14 @@ class DSF(NetworkMethod["SetEncoder"]):
 
         length = LENGTHS[budget]
         epochs = length.epochs
+        if self.epochs is not None and self.steps is None:
+            steps = self.epochs * images / self._images_of_step
+            epochs = max(1, round(steps / self.steps_of_epoch(budget)))
         if self.steps is not None:
             epochs = max(1, round(self.steps / self.steps_of_epoch(budget)))
-        return TrainingPlan(epochs=epochs, lr=length.rate, weight_decay=1e-4, schedule="cosine")
+        return TrainingPlan(
+            epochs=epochs, lr=self.rate or length.rate, weight_decay=1e-4, schedule="cosine"
+        )
 
     def learn(
         self,
@@ -174,6 +183,7 @@ class DSF(NetworkMethod["SetEncoder"]):
 
         from fpbench.compute import training
         from fpbench.compute.inference import ArrayOnDevice
+        from fpbench_methods.bases.crops import random_crops
         from fpbench_methods.dsf.bags import bag_batches
         from fpbench_methods.dsf.contrastive import blind_loss, nca_loss
         from fpbench_methods.nn.augmentation import random_crop
@@ -183,9 +193,15 @@ class DSF(NetworkMethod["SetEncoder"]):
         labels = torch.from_numpy(train.labels.copy())
         present = len(np.unique(train.labels))
         most = present if present <= _MOST_SOURCES else _FEWER_SOURCES
+        sources = min(present, self.sources_per_batch or most)
+        bags_of_batch = self._bags_of_batch(LENGTHS[context.budget].bag_size)
+        self._images_of_step = sources * bags_of_batch * self._bag_size
 
         def loss(bags: torch.Tensor) -> torch.Tensor:
-            images = self.prepare(random_crop(stored[bags.flatten()], _CROP))
+            whole = stored[bags.flatten()]
+            side = self._crop
+            shown = random_crop(whole, _CROP) if side is None else random_crops(whole, side)
+            images = self.prepare(shown)
             return nca_loss(
                 encoder(images, len(bags)),
                 labels[bags[:, 0]].to(images.device),
@@ -207,6 +223,7 @@ class DSF(NetworkMethod["SetEncoder"]):
                 seed=context.seed,
             ),
             validate=self._held_out_loss(validation, context.seed),
+            crop=self._crop,
             guess=blind_loss(_HELD_OUT_BAGS, len(np.unique(validation.labels))),
             seed=context.seed,
             device=self._device,

@@ -55,6 +55,9 @@ MANIFPT_CARD = MethodCard(
         "The reference set is disjoint from the images of the real class. The released code "
         "projects real images onto themselves, so their artifact is zero and gives them away.",
         "Budgets smoke and small use ResNet-20 and 2 or 30 epochs instead of 180.",
+        "Budgets smoke and small train on random 64×64 crops (at multiples of 8 pixels) of the "
+        "artifacts of larger images and judge them whole. Spectra are taken of crops, minus "
+        "that of the same crop of the nearest real image; a grid of 4×4 is judged by its mean.",
         "ResNet-50 is fine-tuned with SGD, rate 0.01, cosine, 60 epochs: the paper's settings "
         "could not be established.",
         "For sl, ssl and sl-lite, images below 224×224 are enlarged by antialiased bicubic "

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 import numpy as np
 
@@ -10,6 +10,7 @@ from fpbench.errors import BadInput
 from fpbench.images import ImageSet
 from fpbench.method import Budget, File, FitContext, MethodCard, Range, require_reference
 from fpbench_methods.bases.artifacts import ArtifactMethod, Attributor, renewed
+from fpbench_methods.bases.crops import within_area
 from fpbench_methods.bases.saved import Arrays, Facts, prefixed, under
 from fpbench_methods.manifpt.card import MANIFPT_CARD
 from fpbench_methods.manifpt.manifold import Manifold
@@ -17,6 +18,7 @@ from fpbench_methods.manifpt.spaces import SPACES, VECTOR_SPACES
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
+    from torch import Tensor
 
     from fpbench.compute.training_plan import TrainingPlan
     from fpbench_methods.manifpt.vectors import VectorSpace
@@ -24,6 +26,7 @@ if TYPE_CHECKING:
 
 _SIDES = {"smoke": 64, "small": 112, "full": 224}
 _SMOKE_IMAGES, _SMOKE_REFERENCE = 32, 256  # with a pretrained network, whose pass is slow
+_BATCH = 256
 _VECTOR_EPOCHS = {"smoke": 10, "small": 60, "full": 60}
 
 
@@ -50,6 +53,7 @@ class ManiFPT(ArtifactMethod):
         weights: A file with the weights of the space's network, or None to fetch them.
         backbone: timm's name of another network for a space of vectors.
         side: Its input in pixels; None lets the budget decide.
+        length: See `NetworkMethod`.
     """
 
     card: ClassVar[MethodCard] = MANIFPT_CARD
@@ -68,7 +72,9 @@ class ManiFPT(ArtifactMethod):
         weights: Annotated[str | None, File()] = None,
         backbone: str | None = None,
         side: Annotated[int | None, Range(32, 2048)] = None,
+        **length: Any,
     ) -> None:
+        super().__init__(**length)
         if space in SPACES and (weights is not None or backbone is not None or side is not None):
             raise BadInput(
                 f"weights, backbone and side are for spaces of vectors, not for space={space!r}; "
@@ -88,6 +94,7 @@ class ManiFPT(ArtifactMethod):
         self.backbone = backbone
         self.side = side
         self.any_size = True  # the manifold says what it can compare
+        self.crops = space not in VECTOR_SPACES
         self.smoke_images = _SMOKE_IMAGES if space in VECTOR_SPACES else None
         self._space: VectorSpace | None = None
         self._manifold: Manifold | None = None
@@ -141,6 +148,46 @@ class ManiFPT(ArtifactMethod):
                 weight_decay=1e-2, statistics=renewed(images),
             )  # fmt: skip
         return super().plan(budget, images)
+
+    @property
+    def _per_crop(self) -> bool:
+        # A crop of a spectrum is a band of frequencies; spectra are taken of crops instead.
+        return self._crop is not None and self.space == "freq"
+
+    @property
+    def judges_crops(self) -> bool:
+        """Spectra are those of crops, so that crops are judged."""
+        return self._per_crop
+
+    def rows_of(self, images: ImageSet) -> NDArray[np.uint8]:
+        """Grey levels; where crops are judged, those of the nearest real images beside them."""
+        if not self._per_crop:
+            return images.pixels
+        manifold = self.fitted(self._manifold)
+        rows = np.empty((*images.pixels.shape[:3], self._channels()), np.uint8)
+        done = 0
+        for batch in images.batches(within_area(_BATCH, images.size)):
+            nearest = manifold.nearest(batch)
+            beside = [manifold.reference[column] for column in nearest.T]
+            rows[done : done + len(batch)] = np.concatenate([batch, *beside], axis=3)
+            done += len(batch)
+        return rows
+
+    def _channels(self) -> int:
+        return 3 * (1 + self.k) if self._per_crop else 3
+
+    def prepare(self, batch: Tensor) -> Tensor:
+        """Artifacts of grey levels, or of crops with those of their nearest real images."""
+        if not self._per_crop:
+            return super().prepare(batch)
+        import torch
+
+        rows = np.ascontiguousarray(batch.permute(0, 2, 3, 1).cpu().numpy())
+        image, *beside = (rows[..., 3 * k : 3 * k + 3] for k in range(1 + self.k))
+        found = SPACES[self.space](np.ascontiguousarray(image))
+        for real in beside:
+            found -= SPACES[self.space](np.ascontiguousarray(real)) / np.float32(self.k)
+        return torch.from_numpy(found).to(batch.device).permute(0, 3, 1, 2)
 
     def artifacts(self, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
         """T(x) − T(x*): of shape (N, H, W, 3), or vectors (N, D)."""

@@ -17,6 +17,7 @@ from fpbench.method import (
     require_reference,
 )
 from fpbench_methods.bases.calibration import fit_temperature, softmax
+from fpbench_methods.bases.crops import within_area
 from fpbench_methods.bases.saved import Arrays, Facts, SavedMethod
 from fpbench_methods.prnu.camera import camera_processing
 
@@ -150,7 +151,7 @@ class PRNU(SavedMethod):
         h, w = train.size
         sums = np.zeros((len(self._classes), h * w * 3))
         done = 0
-        for batch in train.batches(_BATCH):
+        for batch in train.batches(within_area(_BATCH, train.size)):
             flat = self._noise(batch).reshape(len(batch), -1)
             labels = train.labels[done : done + len(batch)]
             for k in np.unique(labels):
@@ -198,7 +199,11 @@ class PRNU(SavedMethod):
         from fpbench.compute.shared import SHARED
 
         kind = ("denoising residual", self.denoiser, self.levels, self.sigma, self._weights)
-        found = SHARED.rows(kind, pixels, self._noise)
+        size = (pixels.shape[1], pixels.shape[2])
+        if self.denoiser == "wavelet" and within_area(2, size) < 2:
+            found = self._noise(pixels)  # of a large image quicker made again than kept
+        else:
+            found = SHARED.rows(kind, pixels, self._noise)
         found = camera_processing(found) if self.camera else found
         return found.reshape(len(pixels), -1)
 
@@ -207,7 +212,7 @@ class PRNU(SavedMethod):
         h, w = images.size
         embedded = np.empty((len(images), h * w * 3), np.float32)
         done = 0
-        for batch in images.batches(_BATCH):
+        for batch in images.batches(within_area(_BATCH, images.size)):
             embedded[done : done + len(batch)] = _unit_rows(self._residuals(batch))
             done += len(batch)
         return embedded
@@ -226,7 +231,8 @@ class PRNU(SavedMethod):
                 f"{fingerprints.shape[1] // 3} pixels; correlation is position by position"
             )
         parts = [
-            _unit_rows(self._residuals(batch)) @ fingerprints.T for batch in images.batches(_BATCH)
+            _unit_rows(self._residuals(batch)) @ fingerprints.T
+            for batch in images.batches(within_area(_BATCH, images.size))
         ]
         return np.concatenate(parts) if parts else np.empty((0, len(self._sources)), np.float32)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from fpbench.method import MethodCard, Range, Variant
 from fpbench_methods.riemann.projecting import Projection, ProjectionMethod
@@ -34,6 +34,7 @@ class ResNet20(ProjectionMethod):
         sigma: Standard deviation in pixels of the Gaussian of ``highpass``.
         latent: Latent dimensions of the autoencoder; None means 32, or 128 for images of more
             than 64 pixels.
+        options: `rate` and `epochs`, see `NetworkMethod`.
     """
 
     card: ClassVar[MethodCard] = MethodCard(
@@ -67,7 +68,11 @@ class ResNet20(ProjectionMethod):
             "No paper's method: controls beside which manifpt and riemann are to be judged.",
             "Network and training are those of manifpt:rgb, the autoencoder that of riemann.",
         ),
-        different=("ResNet-20 at every budget; manifpt and riemann use ResNet-50 at full.",),
+        different=(
+            "ResNet-20 at every budget; manifpt and riemann use ResNet-50 at full.",
+            "Budgets smoke and small train on random 64×64 crops of larger images and judge them "
+            "whole; vae-residual does as riemann does.",
+        ),
     )
 
     def __init__(
@@ -76,7 +81,9 @@ class ResNet20(ProjectionMethod):
         input: Input = "image",
         sigma: Annotated[float, Range(above=0, most=1000)] = 2.0,
         latent: Annotated[int | None, Range(1, 4096)] = None,
+        **options: Any,
     ) -> None:
+        super().__init__(**options)
         self.input = input
         self.projection = _PROJECTIONS[input]
         self.residual_names = _PICTURED[input]

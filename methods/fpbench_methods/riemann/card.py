@@ -48,6 +48,8 @@ RIEMANN_CARD = MethodCard(
         "An image among the reference images is never its own neighbour; the real images that are "
         "attributed are disjoint from the reference anyway.",
         "The attributor and its training are those of manifpt:rgb.",
+        "Budgets smoke and small learn manifold and attributor on 64×64 crops of larger images, "
+        "four of each, and judge by the mean over a grid of 2×2.",
         "Budgets smoke and small rank 10 and 20 candidates instead of 100, with geodesics of 4 "
         "and 6 pieces instead of 15 and 3 and 5 steps instead of 50.",
     ),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, ClassVar
+from typing import Annotated, Any, ClassVar
 
 from fpbench.errors import BadInput
 from fpbench.method import MethodCard, Range
@@ -26,6 +26,7 @@ class Riemann(ProjectionMethod):
         attributor: ``resnet20``, ``resnet50`` (from timm), or ``auto``: resnet50 for budget
             full, else resnet20.
         pretrained: Start resnet50 from ImageNet weights.
+        options: `rate` and `epochs`, see `NetworkMethod`.
     """
 
     card: ClassVar[MethodCard] = RIEMANN_CARD
@@ -39,7 +40,9 @@ class Riemann(ProjectionMethod):
         latent: Annotated[int | None, Range(1, 4096)] = None,
         attributor: Attributor = "auto",
         pretrained: bool = True,
+        **options: Any,
     ) -> None:
+        super().__init__(**options)
         self.k = k
         self.latent = latent
         self.attributor = attributor

@@ -60,6 +60,8 @@ YU_CARD = MethodCard(
         "training of a narrow network needs larger steps.",
         "The weights kept are those with the lowest validation cross-entropy; the paper trains to "
         "the end.",
+        "Budgets smoke and small train on random 64×64 crops of larger images (at multiples of 8 "
+        "pixels) and judge by the mean over a grid of 4×4 of them.",
         "visnet: the critic and the reconstruction step at once instead of in turn.",
         "Unstated defaults: the ablations switch at a quarter of the image side.",
     ),

@@ -57,6 +57,7 @@ class Yu(YuNetwork["AttributionNetwork"]):
         self.switching_resolution = switching_resolution
         self.resize = resize
         self.any_size = resize is not None
+        self.crops = resize is None
 
     def build(self, classes: int, *, initial: bool) -> AttributionNetwork:
         """The network for the images' size, or for that which they are resized to.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Annotated, ClassVar
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 from fpbench.method import Budget, Range
 from fpbench_methods.bases.network import Network, NetworkMethod
@@ -24,7 +24,7 @@ class YuNetwork(NetworkMethod[Network]):
         width: Channels of a scale are ``min(width / 2^level, 512)``; None for the budget's, 1024
             in the paper.
         flip: Whether training images are mirrored at random.
-        epochs: Passes over the training images, or None for the budget's.
+        length: See `NetworkMethod`.
 
     Attributes:
         widths: Of each budget.
@@ -45,11 +45,11 @@ class YuNetwork(NetworkMethod[Network]):
         *,
         width: Annotated[int | None, Range(1, 8192)] = None,
         flip: bool = True,
-        epochs: Annotated[int | None, Range(1, 10_000_000)] = None,
+        **length: Any,
     ) -> None:
+        super().__init__(**length)
         self.width = width
         self.flip = flip
-        self.epochs = epochs
 
     @property
     def network_width(self) -> int:
@@ -60,10 +60,8 @@ class YuNetwork(NetworkMethod[Network]):
         """Adam with β = (0, 0.99) in batches of 32."""
         from fpbench.compute.training_plan import TrainingPlan
 
-        epochs = self.epochs
-        if epochs is None:
-            full = max(1, round(self.images_shown / max(1, images)))
-            epochs = full if budget == "full" else self.budget_epochs[budget]
+        full = max(1, round(self.images_shown / max(1, images)))
+        epochs = full if budget == "full" else self.budget_epochs[budget]
         return TrainingPlan(
             epochs=epochs,
             batch=_BATCH,

@@ -61,7 +61,8 @@ class YuVisualisation(YuNetwork["VisualisationNetwork"]):
 
     def residual(self, images: ImageSet) -> NDArray[np.float32]:
         """Image fingerprints x − R(x) in grey levels, shape (N, H, W, 3)."""
-        return self.embed(images).reshape(images.pixels.shape) * np.float32(127.5)
+        maps = self.infer_map(images, "residual").transpose(0, 2, 3, 1)
+        return np.ascontiguousarray(maps) * np.float32(127.5)
 
     def fingerprints(self) -> NDArray[np.float32]:
         """Source fingerprints: the learned correlation kernels, shape (K, H·W·3)."""

@@ -83,6 +83,22 @@ def check_unlimited(record: Record, path: Path) -> None:
         )
 
 
+def check_purpose(record: Record, path: Path) -> None:
+    """Check that the job is on datasets that have a board.
+
+    Raises:
+        BadInput: If one is a development set, on which settings of methods were chosen.
+    """
+    from fpbench.datasets.card import is_development
+
+    for side in (record.job.train, record.job.test):
+        if is_development(side.name):
+            raise BadInput(
+                f"{path} is of {side.name}, a development set on which settings of methods are "
+                "chosen; it has no board. Run the job on another dataset."
+            )
+
+
 def check_files(record: Record, path: Path) -> None:
     """Check that the files a record names are there and are the files it was made with.
 

@@ -7,7 +7,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from fpbench.errors import BadInput
-from fpbench.leaderboard.archive.claims import check_files, check_job, check_unlimited
+from fpbench.leaderboard.archive.claims import (
+    check_files,
+    check_job,
+    check_purpose,
+    check_unlimited,
+)
 from fpbench.leaderboard.archive.layout import (
     FIGURES,
     PNG,
@@ -177,6 +182,7 @@ def _placed(root: Path, path: Path) -> Record:
         )
     check_job(record, path)
     check_unlimited(record, path)
+    check_purpose(record, path)
     if record.status == "failed":
         raise BadInput(f"{path} is of a failed job, which is no result: {record.reason}")
     for place in local_paths(record)[:1]:

@@ -14,6 +14,7 @@ from fpbench.leaderboard.archive.claims import (
     Difference,
     check_files,
     check_job,
+    check_purpose,
     check_unlimited,
     compare_scores,
     needed_files,
@@ -111,6 +112,7 @@ def prepare(path: Path, root: Path) -> Submission:
         raise BadInput(f"{path} is of a failed job, which is no result: {record.reason}")
     check_job(record, path)
     check_unlimited(record, path)
+    check_purpose(record, path)
     notes: list[str] = []
     for side in dict.fromkeys((record.job.train, record.job.test)):
         notes += _check_dataset(side, path)
