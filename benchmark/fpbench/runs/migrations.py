@@ -74,8 +74,15 @@ _DIGESTS = {
     "0d0514c0e025db8394d25d44da83a85f954d94b2336eeaba03dd99070ef3dcb4": (
         "e1bbea7b095ad138d6a7e8d94b52e088a00e4a9a3671616fcf9bf32f556fe403"
     ),
+    "030e37f2faf6f1f7b5f7a7836b7d9cb231ef6f002f601a6d0f632c958dd4775c": (
+        "5d0d80d0dca3a8f7e32c74b31e1e6216b7747ceae8e46e0e5be25aef31c810e4"
+    ),
+    "7109022d16c05512181d33e9a759fbc328b12320fc1bb176326cec41c741763a": (
+        "78e12287b9453a95e0ba1e9fc090e50a496c9a8b9a13c9106eed75777f733135"
+    ),
 }
-"""Content hash of gm-mini and gm-cifar10 to how they were described when version 1 was written."""
+"""Content hash of gm-mini, gm-cifar10, gm-ffhq (recipe-two.yaml) and gm-ffhq-equal to how they were
+described when version 1 was written."""
 
 
 def _digest(dataset: dict[str, Any]) -> dict[str, str]:
