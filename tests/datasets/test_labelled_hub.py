@@ -81,6 +81,12 @@ def test_a_hub_dataset_is_run_by_its_columns(hub: Any, repository: Any) -> None:
     assert again.identity == found.identity
     assert (again.load().test.pixels == dataset.test.pixels).all()
     assert len(hub.requests) == before
+    # Nor is anything else needed where the Hub does not answer.
+    hub.failing = (503, {})
+    assert resolve(f"hub:{NAME}?image=image&label=label&real=Real").identity == found.identity
+    hub.failing, repository.private = None, True
+    with pytest.raises(BadInput, match="or it is private"):
+        resolve(f"hub:{NAME}?image=image&label=label&real=Real")
 
 
 def test_identity_needs_no_image(hub: Any) -> None:

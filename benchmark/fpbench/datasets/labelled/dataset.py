@@ -21,6 +21,7 @@ from fpbench.datasets.dataset import (
     description_digest,
 )
 from fpbench.datasets.decoding import Duplicates, threads
+from fpbench.datasets.downloads.wanted import told_bytes
 from fpbench.datasets.labelled.looking import Image, look_at, refuse_losses
 from fpbench.datasets.labelled.opening import open_table
 from fpbench.datasets.labelled.packs import Packs
@@ -98,6 +99,8 @@ class LabelledDataset(ResolvedDataset):
             _sources(self._selection, entries or {}), samples, dimensions
         )
         self.brought = self._selection.told
+        if table.commit is not None and self._bytes:
+            self.brought += f"; {told_bytes(self._bytes)} are fetched for them unless they are here"
         self.identity = DatasetIdentity(
             name=name or table.name,
             revision=digest[:12],
@@ -169,7 +172,8 @@ class LabelledDataset(ResolvedDataset):
     def _reader(self, progress: Progress | None) -> Callable[[int], bytes]:
         """Reads the encoded image of a row, once all chosen ones are here."""
         table, rows = self._table, self._table.rows
-        if table.local:
+        if table.direct:
+            table.prepare(np.unique(rows.blocks[self._selection.every()]).tolist(), progress)
             return lambda row: table.read(int(rows.blocks[row]), [int(rows.inner[row])])[0]
         by_block: dict[int, list[int]] = {}
         for row in self._selection.every().tolist():

@@ -59,7 +59,7 @@ class FileTable(Table):
         self.name = name
         self._items = list(items)
         self._offline = offline
-        self.local = all(item.file is not None for item in items)
+        self.direct = True
         self.rows = Rows(
             np.array([item.label for item in items], str),
             np.array([item.group for item in items], str),

@@ -16,6 +16,7 @@ from fpbench.datasets.downloads.fetch import fetch
 from fpbench.datasets.folder_layout import SPLIT_NAMES
 from fpbench.errors import BadInput
 from fpbench.files import parse_json, read_limited, write_text
+from fpbench.hub import HubRefused
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -89,6 +90,8 @@ class Listing:
 def list_files(repository: str, revision: str | None, *, offline: bool) -> Listing:
     """The files of a dataset on the Hub; of a commit that was listed before, the Hub is not asked.
 
+    Where the Hub cannot answer, what it answered last is taken.
+
     Args:
         repository: ``OWNER/NAME``.
         revision: Commit, branch or tag; None is the newest.
@@ -101,16 +104,35 @@ def list_files(repository: str, revision: str | None, *, offline: bool) -> Listi
     kept = _kept(repository, revision)
     if kept.is_file() and (offline or hub.is_commit(revision)):
         return _read(kept)
-    with hub.told(repository, revision, labelled=True):
-        if offline:
-            from huggingface_hub.errors import OfflineModeIsEnabled
+    try:
+        with hub.told(repository, revision, labelled=True):
+            if offline:
+                from huggingface_hub.errors import OfflineModeIsEnabled
 
-            raise OfflineModeIsEnabled
-        found = _asked(repository, revision)
+                raise OfflineModeIsEnabled
+            found = _asked(repository, revision)
+    except HubRefused as error:
+        if kept.is_file() and not _is_answer(error.__cause__):
+            # The Hub cannot answer; what it answered last will do.
+            return _read(kept)
+        raise
     document = {**asdict(found), "files": [list(asdict(f).values()) for f in found.files]}
     for name in dict.fromkeys((revision, found.commit)):
         write_text(_kept(repository, name), json.dumps(document) + "\n")
     return found
+
+
+def _is_answer(error: BaseException | None) -> bool:
+    """Whether the Hub said that a dataset may not be had, rather than nothing."""
+    from huggingface_hub.errors import (
+        GatedRepoError,
+        HFValidationError,
+        RepositoryNotFoundError,
+        RevisionNotFoundError,
+    )
+
+    answers = (GatedRepoError, HFValidationError, RepositoryNotFoundError, RevisionNotFoundError)
+    return isinstance(error, answers)
 
 
 def _asked(repository: str, revision: str | None) -> Listing:

@@ -47,14 +47,15 @@ class Table(ABC):
         name: The dataset's name as its host gives it.
         commit: Commit on the Hub, or None.
         fetched: Bytes read over the network so far.
-        local: Whether images are read from local files of their own.
+        direct: Whether images are files of their own, which stay where they are or where `prepare`
+            put them; others are kept apart once they were fetched.
     """
 
     rows: Rows
     name: str
     commit: str | None = None
     fetched: int = 0
-    local: bool = False
+    direct: bool = False
 
     @abstractmethod
     def identity(self, row: int) -> str:
