@@ -78,3 +78,14 @@ def test_where_a_file_lies_does_not_change_the_job(make_run: Any) -> None:
 )  # fmt: skip
 def test_sentences_keep_the_last_part_of_a_path(sentence: str, told: str) -> None:
     assert shortened(sentence) == told
+
+
+def test_the_columns_of_a_hub_dataset_stay(make_run: Any) -> None:
+    """Without them nobody could load it again; they are no place on a machine."""
+    record = read_record(make_run(method="prnu"))
+    place = "hub:me/gens?image=image&label=label&real=Real"
+    side = replace(record.job.test, location=place)
+    job = replace(record.job, train=side, test=side)
+    record = record.model_copy(update={"key": job.key, "job": job})
+    assert local_paths(record) == []
+    assert without_local_paths(record).job.test.location == place

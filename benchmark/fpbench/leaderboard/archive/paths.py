@@ -6,6 +6,7 @@ import re
 from dataclasses import replace
 from pathlib import PurePosixPath, PureWindowsPath
 
+from fpbench.datasets.reference import HUB
 from fpbench.runs.job import Job, Side
 from fpbench.runs.record import Record
 
@@ -22,7 +23,8 @@ _PATH = re.compile(
 def without_local_paths(record: Record) -> Record:
     """A record without what tells of the machine it was made on; its key stays.
 
-    What a dataset was loaded by is left out, as its name and content hash say which it is; of
+    What a dataset was loaded by is left out, unless it is a Hub dataset with its columns, as its
+    name and content hash say which it is; of
     files that parameters name and that sentences mention the last part of the path stays, as
     their hash says what they held. A record that tells nothing is returned as it is.
 
@@ -40,7 +42,8 @@ def without_local_paths(record: Record) -> Record:
 def local_paths(record: Record) -> list[str]:
     """What `without_local_paths` would change, each as it stands in the record."""
     job, found = record.job, []
-    found += [side.location for side in (job.train, job.test) if side.location]
+    sides = (job.train, job.test)
+    found += [side.location for side in sides if side.location != _nameless(side).location]
     clean = _without(job).params
     found += [str(value) for name, value in job.params.items() if clean[name] != value]
     for sentence in (record.reason or "", *record.notes):
@@ -63,7 +66,8 @@ def _without(job: Job) -> Job:
 
 
 def _nameless(side: Side) -> Side:
-    return replace(side, location="")
+    # A dataset of the Hub's with the columns that were read: no place on a machine, and needed.
+    return side if side.location.startswith(HUB) else replace(side, location="")
 
 
 def _last(path: str) -> str:

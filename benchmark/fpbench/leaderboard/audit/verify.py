@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
+from fpbench.datasets.reference import HUB
 from fpbench.errors import BadInput
 from fpbench.leaderboard.archive.claims import (
     Difference,
@@ -198,7 +199,9 @@ def _dataset(side: Side, location: str | None, offline: bool, what: str) -> Step
     from fpbench.datasets.resolve import resolve
 
     title = f"dataset {what}".rstrip()
-    where = side.name if location is None else location
+    # Any Hub dataset is loaded by its columns, too; other locations are of another machine.
+    own = side.location if side.location.startswith(HUB) else side.name
+    where = own if location is None else location
     try:
         known = resolve(where, offline=offline).identity
     except BadInput as error:
