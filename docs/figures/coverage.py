@@ -27,9 +27,11 @@ CONFIGURATIONS = (
     ("mccloskey", "small"),
     ("dzanic", "small"),
     ("durall", "small"),
+    ("plain", "small"),
     ("logdct", "small"),
     ("frank:logistic", "small"),
     ("frank:cnn", "small"),
+    ("frank:cnn", "smoke"),
     ("npr", "smoke"),
 )
 DATASETS = ("gm-mini", "gm-cifar10")

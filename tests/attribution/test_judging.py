@@ -346,3 +346,17 @@ def test_broken_metadata_is_no_error() -> None:
         )
         assert stated_origin(png[:33] + chunk + png[33:])
     assert stated_origin(png[:40]) == []
+
+
+def test_a_method_that_fails_on_images_is_told_as_what_it_is(
+    fitted: FittedModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(images: ImageSet) -> np.ndarray:
+        raise ZeroDivisionError("by no pixel")
+
+    monkeypatch.setattr(fitted.method, "predict_proba", fail)
+    with pytest.raises(BadInput, match=r"prnu:wavelet cannot judge these images: ZeroDivision"):
+        only(attribute(PIXELS[None], fitted))
+    monkeypatch.setattr(fitted.method, "predict_proba", lambda images: np.ones((1, 9), np.float32))
+    with pytest.raises(BadInput, match=r"returned 9 columns for 3 sources"):
+        only(attribute(PIXELS[None], fitted))

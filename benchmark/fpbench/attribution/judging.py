@@ -49,8 +49,7 @@ def attribute(
         cannot be judged has the reason.
 
     Raises:
-        BadInput: If α is no error, or the model cannot be read.
-        InvalidOutput: If what the method returns breaks its contract.
+        BadInput: If α is no error, the model cannot be read, or the method cannot judge.
     """
     _check_alpha(alpha)
     read = _read_model(model)
@@ -77,8 +76,7 @@ def attribute_bag(
         each: Called with the verdict on each image and what was read, e.g. to show them.
 
     Raises:
-        BadInput: If α is no error, or the model cannot be read.
-        InvalidOutput: If what the method returns breaks its contract.
+        BadInput: If α is no error, the model cannot be read, or the method cannot judge.
     """
     _check_alpha(alpha)
     model = _read_model(model)

@@ -25,7 +25,7 @@ from fpbench.errors import BadInput
 from fpbench.files import file_sha256
 from fpbench.images import ImageSet, Source
 from fpbench.metrics.conformal import Calibration
-from fpbench.runs.judge import check_embeddings, check_proba
+from fpbench.runs.judge import check_embeddings, check_proba, sentence_of
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -73,9 +73,18 @@ class FittedModel:
         """Probabilities (N, K), columns as `sources`.
 
         Raises:
-            InvalidOutput: If what the method returns breaks its contract.
+            BadInput: If the method raises, or what it returns breaks its contract.
         """
-        return answers(self.method, self.probe, images, len(self.sources))
+        try:
+            return answers(self.method, self.probe, images, len(self.sources))
+        except BadInput:
+            raise
+        # A plugin can raise anything; it is told as what it is, its failure on these images.
+        except Exception as error:
+            raise BadInput(
+                f"{self.page.method.label} cannot judge these images: {sentence_of(error)}. "
+                f"`fpbench methods check {self.page.method.name}` may say more."
+            ) from error
 
     @cached_property
     def known(self) -> KnownImages:
