@@ -27,7 +27,7 @@ def cells(line: str) -> list[str]:
 
 
 def board_line(root: Path, name: str, heading: str = "### Attribution of single images") -> Any:
-    text = (root / "someone-gm-tiny.md").read_text("utf-8")
+    text = (root / "details/someone-gm-tiny.md").read_text("utf-8")
     part = text[text.index(heading) :]
     return cells(next(line for line in part.splitlines() if f"**{name}**" in line))
 
@@ -190,7 +190,7 @@ def test_newer_revision_of_a_dataset_replaces_the_older(root: Path, add: Any) ->
     assert [row.job.method for row in board.sections[0].rows] == ["new"]
     assert board.older == ((f"1-{'cd' * 6}", 1),)
     build(root)
-    assert "Earlier revisions" in (root / "someone-gm-tiny.md").read_text("utf-8")
+    assert "Earlier revisions" in (root / "details/someone-gm-tiny.md").read_text("utf-8")
 
 
 def test_rows_of_other_images_are_not_compared(root: Path, add: Any) -> None:
@@ -211,8 +211,8 @@ def test_declined_configurations_stand_apart_with_their_reason(root: Path, add: 
     add(method="later", status="declined", reason="no weights", seed=1)
     add(method="later", status="done", seed=2)
     build(root)
-    text = (root / "someone-gm-tiny.md").read_text("utf-8")
-    declined = text[text.index("## Declined") :]
+    text = (root / "details/someone-gm-tiny.md").read_text("utf-8")
+    declined = text[text.index("## Not evaluated") :]
     assert "| big:wavelet | small | needs &lt;weights&gt; \\| \\`hf download x\\` |" in declined
     assert "later" not in declined
 
@@ -222,7 +222,7 @@ def test_null_controls_are_no_rows(root: Path, add: Any) -> None:
     add(method="prnu", control="shuffled-labels", skill=0.33)
     assert len(section(root).rows) == 1
     build(root)
-    text = (root / "someone-gm-tiny.md").read_text("utf-8")
+    text = (root / "details/someone-gm-tiny.md").read_text("utf-8")
     (line,) = [row for row in text.split("## Null controls")[1].splitlines() if "prnu" in row]
     assert "| small |" in line and "**" not in line
 
@@ -231,7 +231,7 @@ def test_a_null_control_is_held_against_permuted_names(root: Path, add: Any) -> 
     """Three generators have six namings, so even one that is always right has p = 1/3."""
     add(method="leak", control="shuffled-labels", skill=0.99)
     build(root)
-    text = (root / "someone-gm-tiny.md").read_text("utf-8")
+    text = (root / "details/someone-gm-tiny.md").read_text("utf-8")
     (line,) = [row for row in text.split("## Null controls")[1].splitlines() if "leak" in row]
     low, high = map(float, re.findall(r"\[(0\.\d+), (\d\.\d+)\]", line)[0])
     cells = [cell.strip() for cell in line.split("|")]
@@ -249,7 +249,7 @@ def test_a_null_control_with_one_answer_has_no_power_and_is_not_counted(
     shares = iter([0.4, 0.97])  # in the order of names
     monkeypatch.setattr(judged, "commonest_answer", lambda *_: next(shares))
     build(root)
-    text = (root / "someone-gm-tiny.md").read_text("utf-8")
+    text = (root / "details/someone-gm-tiny.md").read_text("utf-8")
     rows = text.split("## Null controls")[1].splitlines()
     (numb,) = [row for row in rows if "numb" in row]
     (leak,) = [row for row in rows if "leak" in row]
@@ -264,31 +264,32 @@ def test_a_null_control_without_predictions_is_named(root: Path, add: Any) -> No
     (path.with_suffix("") / "predictions.parquet").write_bytes(b"no table")
     _, problems = build(root)
     assert any("null" in str(problem) for problem in problems)
-    assert "prnu" in (root / "someone-gm-tiny.md").read_text("utf-8")
+    assert "prnu" in (root / "details/someone-gm-tiny.md").read_text("utf-8")
 
 
 def test_board_shows_chance_shortcut_interval_links(root: Path, add: Any) -> None:
     path = add(method="prnu", shortcut=0.9)
     build(root)
-    text = (root / "someone-gm-tiny.md").read_text("utf-8")
+    text = (root / "details/someone-gm-tiny.md").read_text("utf-8")
     line = board_line(root, "prnu:wavelet")
     assert line[0] == "one run"
     assert re.fullmatch(r"0\.\d{3} \[0\.\d{3}, 0\.\d{3}\]", line[2])
-    assert f"[{path.stem[:6]}](results/someone-gm-tiny/prnu/{path.name})" in line[-2]
+    assert f"[{path.stem[:6]}](../results/someone-gm-tiny/prnu/{path.name})" in line[-2]
     assert line[-1] == "[The paper of prnu (2020)](https://example.org/paper)"
     assert "|  | *chance* | 0.333 | 0.250 | 0.500 |" in text
-    assert "|  | *shortcut probe* | 0.900 |" in text
-    assert "reaches an accuracy of 0.900 against a chance of 0.333, more than guessing" in text
+    assert "|  | *metadata-only baseline* | 0.900 |" in text
+    assert "reaches 0.900, the best row" in text
+    assert "Chance is 0.333: every score here may be that confound." in text
     for heading in ("Attribution of bags", "Separability", "Decorrelation", "Cost"):
         assert f"### {heading}" in text
     for target in re.findall(r"\]\((?!https?:)([^)#]+)\)", text):
-        assert (root / target).exists(), target
+        assert (root / "details" / target).exists(), target
 
 
-def test_shortcut_within_noise_is_not_called_a_giveaway(root: Path, add: Any) -> None:
+def test_shortcut_within_noise_is_not_called_a_confound(root: Path, add: Any) -> None:
     add(method="prnu", shortcut=0.36)
     build(root)
-    assert "more than guessing" not in (root / "someone-gm-tiny.md").read_text("utf-8")
+    assert "more than guessing" not in (root / "details/someone-gm-tiny.md").read_text("utf-8")
 
 
 def test_scores_without_a_table_are_not_dropped(root: Path, add: Any) -> None:
@@ -299,7 +300,7 @@ def test_scores_without_a_table_are_not_dropped(root: Path, add: Any) -> None:
     document["scores"]["brand_new"] = {"value": 0.123, "n": 72}
     path.write_text(json.dumps(document), "utf-8")
     build(root)
-    assert "brand new" in (root / "someone-gm-tiny.md").read_text("utf-8")
+    assert "brand new" in (root / "details/someone-gm-tiny.md").read_text("utf-8")
 
 
 def test_the_same_records_give_the_same_bytes(root: Path, add: Any, tmp_path: Path) -> None:
@@ -378,7 +379,7 @@ def test_hostile_names_are_shown_and_obeyed_nowhere(root: Path, add: Any) -> Non
         rendered.validateLink = lambda url: True  # type: ignore[method-assign]
         html = rendered.render(text)
         assert "javascript:" not in "".join(re.findall(r"<[^>]*>", html))
-    assert "&lt;script&gt;" in (root / "someone-gm-tiny.md").read_text("utf-8")
+    assert "&lt;script&gt;" in (root / "details/someone-gm-tiny.md").read_text("utf-8")
 
 
 @pytest.mark.parametrize(("key", "bounded"), [("accuracy", True), ("fdr_intra", False)])

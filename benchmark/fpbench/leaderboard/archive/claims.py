@@ -110,13 +110,15 @@ def check_files(record: Record, path: Path) -> None:
     needed = needed_files(record)
     for name in needed:
         if name not in record.artifacts:
-            raise BadInput(f"{path} names no {name}, so its scores cannot be followed.")
+            raise BadInput(f"{path} names no {name}, so its scores cannot be recomputed.")
     for name, entry in record.artifacts.items():
         found = artifact_path(path, entry)
         if not found.is_file():
             if name not in needed:
                 continue
-            raise BadInput(f"{found} is missing, so the scores of {path.name} cannot be followed.")
+            raise BadInput(
+                f"{found} is missing, so the scores of {path.name} cannot be recomputed."
+            )
         size = found.stat().st_size
         if size == entry.size and name in needed and size > _LARGEST:
             raise BadInput(f"{found} has {size >> 20} MiB; at most {_LARGEST >> 20} are read.")
@@ -154,7 +156,7 @@ def compare_scores(
 
 
 def check_rules(scoring: int, path: Path) -> None:
-    """Check that a record was scored by the rules that its scores would be followed by.
+    """Check that a record was scored by the rules that its scores would be recomputed by.
 
     Args:
         scoring: Version of the rules in the record.
@@ -178,6 +180,6 @@ def recomputed(record: Record, path: Path) -> list[Difference]:
             images, or cannot be scored.
     """
     check_rules(record.job.scoring, path)
-    # A score that this fpbench does not know how to compute cannot be followed, and is listed.
+    # A score that this fpbench does not know how to compute cannot be recomputed, and is listed.
     found = record.with_scores(score_again(record, evidence_folder(path)))
     return compare_scores(record.scores, found.scores)

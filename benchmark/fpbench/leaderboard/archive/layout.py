@@ -36,7 +36,8 @@ SENT_FIGURES = ("tsne.png", "residuals.png")
 PNG = b"\x89PNG\r\n\x1a\n"
 """How a PNG file begins."""
 
-RESERVED = frozenset({"readme", "index", "transfer", "structure", "cost", "published"})
+RESERVED = frozenset({"readme", "index", "transfer", "structure", "cost", "published",
+                      "open-set", "robustness"})  # fmt: skip
 """Boards that are no dataset's; a dataset of such a name would overwrite them."""
 
 _JOB = re.compile(r"[0-9a-f]{16}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from decimal import Decimal
 from pathlib import Path
 from typing import Literal
 
@@ -11,16 +12,27 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from fpbench.errors import BadInput
 
-Status = Literal["read in text", "transcribed from an image", "third party", "code", "memory"]
+Status = Literal["read in text", "transcribed from an image", "third party", "code"]
 
 STATUSES: dict[Status, str] = {
     "read in text": "read in the paper's own text",
     "transcribed from an image": "read by eye from an image of the table; check it in the paper",
     "third party": "from a survey, summary or page about the paper, not the paper itself",
     "code": "from the README or notebook output of the released code",
-    "memory": "from memory, unverified",
 }
 """How each number came here, and how far to trust it."""
+
+
+class _Loader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[misc]
+    """The safe loader, the faster one where it is there, which keeps the digits of numbers."""
+
+
+def _printed(loader: yaml.SafeLoader, node: yaml.ScalarNode) -> Decimal:
+    return Decimal(loader.construct_scalar(node))
+
+
+_Loader.add_constructor("tag:yaml.org,2002:float", _printed)
+_Loader.add_constructor("tag:yaml.org,2002:int", _printed)
 
 
 class _Part(BaseModel):
@@ -43,8 +55,9 @@ class PublishedRow(_Part):
     """One line of a published table."""
 
     method: str = Field(description="Method, as the paper names it.")
-    values: dict[str, float | list[float] | str | None] = Field(
-        description="By column: a value, a value and what follows its ± sign, or a word."
+    values: dict[str, Decimal | list[Decimal] | str | None] = Field(
+        description="By column: a value, a value and what follows its ± sign, or a word; numbers "
+        "as printed, with the zeros they end in."
     )
 
 
@@ -101,9 +114,7 @@ def read_published(path: Path) -> Published:
     if not path.exists():
         return Published()
     try:
-        loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-        # The C loader is the safe loader too, only faster.
-        content = yaml.load(path.read_text("utf-8"), Loader=loader)  # noqa: S506
+        content = yaml.load(path.read_text("utf-8"), Loader=_Loader)  # noqa: S506  (a safe one)
         published = Published.model_validate(content)
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         raise BadInput(f"{path} cannot be read: {' '.join(str(error).split())}.") from error
@@ -147,7 +158,11 @@ def numbers(published: Published, dataset: str | None = None) -> list[PublishedN
                 value = row.values.get(column.key)
                 if value is None or (dataset is not None and column.compares_with != dataset):
                     continue
-                number, spread = (value[0], value[1]) if isinstance(value, list) else (value, None)
+                parts = value if isinstance(value, list) else [value]
+                number, spread = (
+                    float(part) if isinstance(part, Decimal) else part
+                    for part in (*parts, None)[:2]
+                )
                 found.append(
                     PublishedNumber(
                         row.method, column.dataset, column.title, number, spread, column.unit, table
@@ -165,15 +180,15 @@ def tables_about(published: Published, dataset: str) -> list[PublishedTable]:
     ]
 
 
-def value_text(value: float | list[float] | str | None, unit: str) -> str:
+def value_text(value: Decimal | list[Decimal] | str | None, unit: str) -> str:
     """A published value as printed, e.g. ``0.392 ± 0.091`` or ``69.48 ± 1.08 %``.
 
-    >>> value_text([69.48, 1.08], "%"), value_text(None, "%"), value_text(0.625, "NMI")
-    ('69.48 ± 1.08 %', '–', '0.625')
+    >>> value_text([Decimal("69.40"), Decimal("1.08")], "%"), value_text(None, "%")
+    ('69.40 ± 1.08 %', '–')
     """
     if value is None:
         return "–"
     suffix = " %" if unit == "%" else ""
     if isinstance(value, list):
-        return f"{value[0]:g} ± {value[1]:g}{suffix}"
-    return value if isinstance(value, str) else f"{value:g}{suffix}"
+        return f"{value[0]} ± {value[1]}{suffix}"
+    return value if isinstance(value, str) else f"{value}{suffix}"

@@ -10,15 +10,21 @@ from fpbench.files import told, write_text
 from fpbench.leaderboard.archive.collect import Collection, Problem, collect, relative
 from fpbench.leaderboard.archive.layout import PUBLISHED
 from fpbench.leaderboard.archive.published import Published, read_published
+from fpbench.leaderboard.output.charts import CHARTS, markdown_charts
+from fpbench.leaderboard.output.markdown import MARK
 from fpbench.leaderboard.output.overviews import (
     cost_board,
     index,
+    protocol_board,
     published_board,
     structure_board,
     transfer_board,
 )
-from fpbench.leaderboard.output.render import MARK, dataset_board
+from fpbench.leaderboard.output.render import DETAILS, dataset_board, dataset_details
 from fpbench.leaderboard.ranking.boards import Board, make_boards
+
+PAGES = ("open-set", "robustness")
+"""Protocols with a page of their own, whether there are records or not."""
 
 BIB_MARK = "% Made by `fpbench leaderboard build` from the methods' cards."
 
@@ -72,10 +78,16 @@ def make_files(leaderboards: Leaderboards) -> dict[str, str]:
     boards, published = leaderboards.boards, leaderboards.published
     cards = leaderboards.collection.cards
     files = {f"{board.folder}.md": dataset_board(board, cards, published) for board in boards}
+    for board in boards:
+        files[f"{DETAILS}/{board.folder}.md"] = dataset_details(board, cards, published)
+    files |= markdown_charts(boards)
     files["README.md"] = index(boards, published)
     files["transfer.md"] = transfer_board(leaderboards.collection.transfers, published)
     files["structure.md"] = structure_board(boards, published)
     files["cost.md"] = cost_board(boards)
+    for name in PAGES:
+        entries = leaderboards.collection.of_protocol(name)
+        files[f"{name}.md"] = protocol_board(name, entries)
     files["citations.bib"] = citations(leaderboards.collection)
     if published.tables:
         files["published.md"] = published_board(published)
@@ -83,10 +95,11 @@ def make_files(leaderboards: Leaderboards) -> dict[str, str]:
 
 
 def _made_before(root: Path) -> list[Path]:
-    """Files at the top of `root` that an earlier build made."""
+    """Files that an earlier build made, at the top of `root` and in its folders for them."""
     marks = (MARK, BIB_MARK)
     found = []
-    for path in sorted([*root.glob("*.md"), *root.glob("*.bib")]):
+    places = ("*.md", "*.bib", f"{DETAILS}/*.md", f"{CHARTS}/*.svg")
+    for path in sorted(path for place in places for path in root.glob(place)):
         with path.open(encoding="utf-8", errors="replace") as stream:
             if stream.readline().rstrip("\n") in marks:
                 found.append(path)
@@ -119,7 +132,7 @@ def build(root: Path) -> tuple[list[Path], tuple[Problem, ...]]:
         if not path.is_file() or path.read_text("utf-8") != text:
             write_text(path, text)
     for path in before:
-        if path.name not in files:
+        if path.relative_to(root).as_posix() not in files:
             with told(path):
                 path.unlink()
     return [root / name for name in files], leaderboards.problems
@@ -137,8 +150,9 @@ def stale(root: Path, files: dict[str, str]) -> list[Problem]:
                 Problem(name, "is not what the records give; run `fpbench leaderboard build`.")
             )
     for path in _made_before(root):
-        if path.name not in files:
+        name = path.relative_to(root).as_posix()
+        if name not in files:
             problems.append(
-                Problem(path.name, "has no records any more; run `fpbench leaderboard build`.")
+                Problem(name, "has no records any more; run `fpbench leaderboard build`.")
             )
     return problems

@@ -8,6 +8,9 @@ from urllib.parse import quote, urlsplit
 
 from fpbench.errors import visible
 
+MARK = "<!-- Made by `fpbench leaderboard build` from the records; edits are overwritten. -->"
+"""First line of every file that is made, by which stale ones are known."""
+
 _SPECIAL = re.compile(r"([\\`*_\[\]|~$])")
 _LEADING = re.compile(r"^(\d*)([-+#=.)])(?=[-+#=]*(\s|$))")
 _WWW = re.compile(r"(www)\.", re.IGNORECASE)

@@ -6,31 +6,38 @@ from collections.abc import Sequence
 
 from fpbench.leaderboard.archive.collect import Entry
 from fpbench.leaderboard.archive.published import Published, PublishedTable
-from fpbench.leaderboard.output.markdown import escape, link, table
-from fpbench.leaderboard.output.render import HOW_TO_READ, MARK, p_text, published_tables
+from fpbench.leaderboard.output.charts import overview_chart
+from fpbench.leaderboard.output.markdown import MARK, escape, link, table
+from fpbench.leaderboard.output.render import HOW_TO_READ, p_text, published_tables
 from fpbench.leaderboard.ranking.across import Across, across_datasets
 from fpbench.leaderboard.ranking.boards import Board
-from fpbench.leaderboard.ranking.rows import HEADLINE, Row, Section
-from fpbench.leaderboard.ranking.structure import Structure, aligned, design_of, read_structure
+from fpbench.leaderboard.ranking.rows import HEADLINE
+from fpbench.leaderboard.ranking.verdict import MEANINGS, verdict
 from fpbench.leaderboard.view import columns as c
-from fpbench.leaderboard.view.tables import cost_cells, shortcut_text
+from fpbench.leaderboard.view.sheets import (
+    COST_ABOUT,
+    STRUCTURE_ABOUT,
+    Sheet,
+    cost_sheets,
+    protocol_groups,
+    protocol_sheets,
+    structure_sheets,
+)
+from fpbench.leaderboard.view.tables import Cell, confound_text
 from fpbench.leaderboard.view.transfers import transfer_markdown
-from fpbench.metrics.alignment import Alignment
-from fpbench.runs.structure import FAMILY
+from fpbench.runs.plugins import protocol_named
 
 TRANSFER_TABLES = ("manifpt-4",)
 STRUCTURE_TABLES = ("manifpt-5",)
-
-_DASH = "–"
-_MOST = 8  # methods a section on the structure board: permutation tests take their time
 
 
 def index(boards: Sequence[Board], published: Published) -> str:
     """The index of all boards."""
     lines = [MARK, "", "# Leaderboards", ""]
     lines += [
-        "Made from the records in [results](results); `fpbench verify RECORD` follows any row from "
-        "its stored predictions, and runs it again where method and data are here.",
+        "Made from the records in [results](results); `fpbench verify RECORD` recomputes the "
+        "scores of any row from its stored predictions, and runs it again where method and data "
+        "are available.",
         "",
     ]
     rows = []
@@ -47,20 +54,27 @@ def index(boards: Sequence[Board], published: Published) -> str:
                 c.score_text(first[0].scores.get(HEADLINE)) if first else "–",
                 escape(c.leaders_text(first[1:]) or "–"),
                 c.number(board.chance),
-                shortcut_text(board),
+                confound_text(board),
+                f"**{verdict(board).word}**",
             ]
         )
     if rows:
         headings = ["dataset", "generators", "rows", "first section", "highest accuracy",
                     "accuracy", "not significantly different", "chance",
-                    "shortcut probe"]  # fmt: skip
-        lines += table(headings, rows, (0, 3, 4, 6))
+                    "strongest confound", "verdict"]  # fmt: skip
+        lines += table(headings, rows, (0, 3, 4, 6, 9))
+        lines += ["; ".join(f"*{word}*: {what}" for word, what in MEANINGS.items()) + ".", ""]
+        chart = overview_chart(boards)
+        if chart is not None:
+            lines += [f"![{escape(chart.title)}]({chart.name})", ""]
     else:
         lines += ["There are no records yet: `fpbench run`, then `fpbench submit RUN`.", ""]
     lines += _average_ranks(across_datasets(boards))
     lines += ["Over all datasets:", ""]
     lines += ["- [transfer](transfer.md): trained on one dataset, tested on another"]
     lines += ["- [structure](structure.md): which design choices the fingerprints follow"]
+    lines += ["- [open-set](open-set.md): generators that were not trained on"]
+    lines += ["- [robustness](robustness.md): images compressed, resized, blurred, posted again"]
     lines += ["- [cost](cost.md): seconds, memory, parameters"]
     if published.tables:
         lines += ["- [published numbers](published.md): as papers print them, with their status"]
@@ -108,48 +122,58 @@ def _average_ranks(comparisons: Sequence[Across]) -> list[str]:
 
 def cost_board(boards: Sequence[Board]) -> str:
     """What every row cost."""
-    lines = [MARK, "", "# Cost", ""]
-    lines += [c.MEASURED + " Rows stand in the order of their accuracy.", ""]
-    for board in boards:
-        for section in board.sections:
-            lines += [f"## {escape(board.name)}, {section.title.lower()}", ""]
-            rows = [
-                [f"**{escape(row.label)}**", *(escape(cell.text) for cell in cost_cells(row)),
-                 c.score_text(row.scores.get(HEADLINE))]
-                for row in section.rows
-            ]  # fmt: skip
-            headings = ["method", *c.COST_TITLES, "accuracy"]
-            lines += table(headings, rows, (0, len(c.COST_TITLES)))
-    if not any(board.sections for board in boards):
-        lines += ["No finished record yet.", ""]
+    return _board("Cost", COST_ABOUT, cost_sheets(boards), "No finished record yet.")
+
+
+def protocol_board(name: str, entries: Sequence[Entry]) -> str:
+    """Scores of a protocol that has a page of its own: open-set, robustness, or a plugin's."""
+    sheets = protocol_sheets(protocol_groups(entries, name), name)
+    return _board(name.capitalize(), protocol_about(name), sheets, no_records(name))
+
+
+def protocol_about(name: str) -> str:
+    """What a protocol asks, in the first sentence of its description."""
+    told = " ".join((protocol_named(name).__doc__ or "").split("\n\n")[0].split())
+    return (
+        f"{told} Means over settings and seeds with 95 % intervals, in the order of the first "
+        "column; rows are not ranked."
+    )
+
+
+def no_records(name: str) -> str:
+    """What stands where a protocol has no record."""
+    return (
+        f"There is no record of this protocol yet: fpbench run --protocol {name}, then fpbench "
+        "submit."
+    )
+
+
+def _board(title: str, about: str, sheets: Sequence[Sheet], empty: str) -> str:
+    lines = [MARK, "", f"# {title}", "", escape(about), "", *_printed(sheets)]
+    if not sheets:
+        lines += [escape(empty), ""]
     return "\n".join(lines).rstrip() + "\n"
 
 
-def _prefixed(
-    boards: Sequence[Board], prefix: str
-) -> list[tuple[Board, Section, list[str], list[Row]]]:
-    """Sections with scores whose key begins with `prefix`, their keys and rows."""
-    found = []
-    for board in boards:
-        for section in board.sections:
-            rows = [row for row in section.rows if any(k.startswith(prefix) for k in row.scores)]
-            keys = sorted({k for row in rows for k in row.scores if k.startswith(prefix)})
-            if rows:
-                found.append((board, section, keys, rows))
-    return found
-
-
-def _score_tables(boards: Sequence[Board], prefix: str) -> list[str]:
+def _printed(sheets: Sequence[Sheet]) -> list[str]:
     lines: list[str] = []
-    for board, section, keys, rows in _prefixed(boards, prefix):
-        lines += [f"## {escape(board.name)}, {section.title.lower()}", ""]
-        headings = ["method", *(escape(k.removeprefix(prefix).replace("_", " ")) for k in keys)]
-        body = [
-            [f"**{escape(row.label)}**", *(c.score_text(row.scores.get(key)) for key in keys)]
-            for row in rows
-        ]
-        lines += table(headings, body)
+    for sheet in sheets:
+        lines += [f"## {escape(sheet.title)}", ""]
+        lines += [part for text in sheet.before for part in (escape(text), "")]
+        if sheet.rows:
+            body = [
+                [f"**{escape(row[0].text)}**", *(_cell(cell) for cell in row[1:])]
+                for row in sheet.rows
+            ]
+            lines += table([escape(h) for h in sheet.headings], body, (0, *sheet.textual))
+        lines += [part for text in sheet.after for part in (escape(text), "")]
     return lines
+
+
+def _cell(cell: Cell) -> str:
+    # Brackets of an interval make no link, as nothing in round ones follows them.
+    text = f"{escape(cell.text)} {cell.interval}".rstrip()
+    return f"**{text}**" if cell.strong else text
 
 
 def _tables(published: Published, names: Sequence[str]) -> list[PublishedTable]:
@@ -173,66 +197,12 @@ def transfer_board(entries: Sequence[Entry], published: Published) -> str:
     return "\n".join(lines).rstrip() + "\n"
 
 
-def best_of_methods(section: Section) -> list[Row]:
-    """The first row of each method: its best."""
-    seen: dict[str, Row] = {}
-    for row in section.rows:
-        seen.setdefault(row.job.method, row)
-    return list(seen.values())
-
-
 def structure_board(boards: Sequence[Board], published: Published) -> str:
     """Which attributes of the generators the clusters of fingerprints follow."""
-    lines = [MARK, "", "# Structure", ""]
-    lines += [
-        "Sources are clustered by 1 − correlation of their fingerprints (average linkage), as "
-        "many clusters as the attribute has values. Adjusted mutual information: 0 is what chance "
-        "gives, 1 is full agreement. In brackets the permutation p-value, corrected by Holm over "
-        "the attributes; bold below 0.05. The second p-value permutes within families only: below "
-        "0.05 the attribute explains more than the family does. Cophenetic: how well a tree shows "
-        f"the correlations at all. Best row of each of the {_MOST} best methods.",
-        "",
-    ]
-    measured: list[str] = []
-    for board in boards:
-        design = design_of(board.dataset)
-        told = [section for section in board.sections if section.budget != "smoke"]
-        for section in told or board.sections:
-            rows = []
-            for row in best_of_methods(section)[:_MOST]:
-                structure = read_structure(row, board.dataset)
-                if structure is not None:
-                    rows.append(_aligned_row(row, structure, aligned(structure, design)))
-            if rows:
-                measured += [f"## {escape(board.name)}, {section.title.lower()}", ""]
-            if rows and all(cell == _DASH for row in rows for cell in row[1:]):
-                count = sum(source.family != "Real" for source in board.dataset.sources)
-                measured += [f"{count} generators are too few for a tree to follow anything.", ""]
-            elif rows:
-                measured += table(["method", "cophenetic", *map(escape, design)], rows)
-                if set(design) == {FAMILY}:
-                    measured += ["Design choices of these sources are not known here.", ""]
-    lines += measured or ["No record defines correlations of source fingerprints yet.", ""]
-    lines += _score_tables(boards, c.STRUCTURE_PREFIX)
-    lines += published_tables(_tables(published, STRUCTURE_TABLES))
-    return "\n".join(lines).rstrip() + "\n"
-
-
-def _aligned_row(row: Row, structure: Structure, found: Sequence[Alignment]) -> list[str]:
-    cophenetic = structure.hierarchy.cophenetic
-    shown = _DASH if cophenetic is None else c.number(cophenetic)
-    return [f"**{escape(row.label)}**", shown, *(alignment_text(item) for item in found)]
-
-
-def alignment_text(alignment: Alignment) -> str:
-    """One cell: AMI, p-value, and p-value within families; a dash where nothing can align."""
-    if alignment.ami is None or alignment.p_holm is None:
-        return _DASH
-    text = f"{c.number(alignment.ami)} (p {c.number(alignment.p_holm)}"
-    if alignment.p_within_family_holm is not None:
-        text += f", within {c.number(alignment.p_within_family_holm)}"
-    text += ")"
-    return f"**{text}**" if alignment.p_holm < 0.05 else text
+    empty = "No record defines correlations of source fingerprints yet."
+    text = _board("Structure", STRUCTURE_ABOUT, structure_sheets(boards), empty)
+    shown = published_tables(_tables(published, STRUCTURE_TABLES))
+    return "\n".join([text, *shown]).rstrip() + "\n"
 
 
 def published_board(published: Published) -> str:

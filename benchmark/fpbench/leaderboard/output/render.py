@@ -13,16 +13,19 @@ from fpbench.leaderboard.archive.published import (
     tables_about,
     value_text,
 )
-from fpbench.leaderboard.output.markdown import escape, link
+from fpbench.leaderboard.output.charts import accuracy_name
+from fpbench.leaderboard.output.markdown import MARK, escape, link
 from fpbench.leaderboard.output.markdown import table as markdown_table
 from fpbench.leaderboard.ranking.boards import Board
 from fpbench.leaderboard.ranking.judged import Control
-from fpbench.leaderboard.ranking.rows import HEADLINE, Row
+from fpbench.leaderboard.ranking.rows import HEADLINE, Row, Section
+from fpbench.leaderboard.ranking.verdict import verdict
 from fpbench.leaderboard.view import columns as c
+from fpbench.leaderboard.view.brief import HEADINGS, SHOWN, TEXTUAL, brief_lines
 from fpbench.leaderboard.view.tables import Table, tables_of_board
 
-MARK = "<!-- Made by `fpbench leaderboard build` from the records; edits are overwritten. -->"
-"""First line of every file that is made, by which stale ones are known."""
+DETAILS = "details"
+"""Folder of the boards that say everything."""
 
 Cards = Mapping[str, PublishedCard]
 
@@ -39,11 +42,60 @@ HOW_TO_READ = (
 )
 
 
+READ_FIRST = "**Read this first.**"
+
+
 def dataset_board(board: Board, cards: Cards, published: Published) -> str:
-    """The board of one dataset."""
+    """The board of one dataset in one screen; `dataset_details` says the rest."""
     lines = [MARK, "", f"# {escape(board.name)}", ""]
+    lines += [f"{READ_FIRST} {verdict_sentence(board)}", ""]
+    for position, section in enumerate(board.sections):
+        if position:
+            lines += [f"<details><summary>{section.title}</summary>", ""]
+        lines += _brief(board, section, cards)
+        lines += ["</details>", ""] if position else []
+    if not board.sections:
+        lines += ["No finished record yet.", ""]
+    more = (
+        ("more", "README.md#how-to-read-a-board"),
+        ("every score, record, source and control", f"{DETAILS}/{board.folder}.md"),
+        ("chart", accuracy_name(board)),
+        ("findings", "../docs/findings.md"),
+        ("what scores mean", "../docs/scoring.md"),
+        ("submit a row", "../docs/leaderboards.md"),
+    )
+    lines += [
+        "Rank: from 1 + the number of significantly better rows to the number of rows less those "
+        "significantly worse. Brackets: 95 % intervals. "
+        + " · ".join(link(text, target) for text, target in more),
+        "",
+    ]
+    return "\n".join(lines).rstrip() + "\n"
+
+
+def _brief(board: Board, section: Section, cards: Cards) -> list[str]:
+    rows = []
+    for line in brief_lines(board, section, cards):
+        rank, accuracy, bags, auc, runs = line.cells
+        if line.row is None:
+            method = f"*{escape(line.method)}*"
+        else:
+            paper = link(line.paper, line.url) if line.paper else ""
+            notes = [*map(escape, line.row.remarks), *([paper] if paper else [])]
+            method = " · ".join([f"**{escape(line.method)}**", *notes])
+        rows.append([escape(rank), method, accuracy, bags, auc, runs])
+    lines = markdown_table(HEADINGS, rows[:SHOWN], TEXTUAL)
+    if len(rows) > SHOWN:
+        lines += [f"<details><summary>{len(rows) - SHOWN} more rows</summary>", ""]
+        lines += [*markdown_table(HEADINGS, rows[SHOWN:], TEXTUAL), "</details>", ""]
+    return lines
+
+
+def dataset_details(board: Board, cards: Cards, published: Published) -> str:
+    """Everything else about a board: sources, every score of every row, records and controls."""
+    lines = [MARK, "", f"# {escape(board.name)}, in detail", ""]
     lines += _about(board)
-    lines += [HOW_TO_READ, ""]
+    lines += [f"{link('The board in one screen', f'../{board.folder}.md')}. {HOW_TO_READ}", ""]
     tables = tables_of_board(board)
     several = len({table.scoring for table in tables}) > 1
     for table in tables:
@@ -72,9 +124,9 @@ def _about(board: Board) -> list[str]:
         f"generators, {c.number(board.chance_with_real)} with Real.",
         "",
     ]
-    lines += [shortcut_sentence(board), ""]
+    lines += [verdict_sentence(board), ""]
     rows = [
-        [escape(s.name), escape(s.family), escape(s.architecture),
+        [escape(s.name), escape(c.family_text(s.family)), escape(s.architecture),
          f"{s.train:,}", f"{s.validation:,}", f"{s.test:,}"]
         for s in dataset.sources
     ]  # fmt: skip
@@ -85,22 +137,30 @@ def _about(board: Board) -> list[str]:
     return [*lines, "</details>", ""]
 
 
-def shortcut_sentence(board: Board) -> str:
-    """What the audit's shortcut probe reaches on this dataset, in a sentence of plain text."""
-    if board.shortcut is None:
+def verdict_sentence(board: Board) -> str:
+    """The verdict, why, and what the strongest confound reaches, as plain text."""
+    found = verdict(board)
+    return f"{found.word.capitalize()}: {found.why} {confound_sentence(board)}"
+
+
+def confound_sentence(board: Board) -> str:
+    """What tells the generators apart without a fingerprint, in a sentence of plain text."""
+    confound = board.confound
+    if confound is None:
         return (
             "The dataset has not been audited: how far file sizes, codec traces, dimensions and "
             "clipping alone give sources away is not known."
         )
+    beyond = (
+        ", more than guessing explains: part of every score here may be such confounds."
+        if board.confound_beats_chance
+        else "."
+    )
+    if verdict(board).word == "confounded":
+        return f"Chance is {c.number(board.chance)}: every score here may be that confound."
     return (
-        "A shortcut probe that sees no picture, only file headers, file sizes and clipping, "
-        f"reaches an accuracy of {c.number(board.shortcut)} against a chance of "
-        f"{c.number(board.chance)}"
-        + (
-            ", more than guessing explains: part of every score here may be such giveaways."
-            if board.shortcut_beats_chance
-            else "."
-        )
+        f"Strongest confound: a classifier that sees only {confound.sees} reaches an accuracy of "
+        f"{c.number(confound.accuracy)} against a chance of {c.number(board.chance)}{beyond}"
     )
 
 
@@ -138,7 +198,7 @@ def _group(table: Table, position: int, cards: Cards) -> list[str]:
         levels = [level or "–" for level in table.chance[position]]
         body.append([*lead, "*chance*", *levels, *blank])
     if first:
-        body.append([*lead, "*shortcut probe*", *table.shortcut[position], *blank])
+        body.append([*lead, "*metadata-only baseline*", *table.shortcut[position], *blank])
     left = {1 if first else 0} | {k + 1 for k, column in enumerate(group.columns) if column.textual}
     return markdown_table(headings, body, sorted(left))
 
@@ -146,8 +206,8 @@ def _group(table: Table, position: int, cards: Cards) -> list[str]:
 def _records(entries: Sequence[Entry]) -> str:
     if len(entries) > 5:
         folder = entries[0].link.rpartition("/")[0]
-        return link(f"{len(entries)} records", folder)
-    return " ".join(link(entry.record.key[:6], entry.link) for entry in entries)
+        return link(f"{len(entries)} records", f"../{folder}")
+    return " ".join(link(entry.record.key[:6], f"../{entry.link}") for entry in entries)
 
 
 def _paper(row: Row, cards: Cards) -> str:
@@ -164,10 +224,10 @@ def _declined(entries: Sequence[Entry]) -> list[str]:
         return []
     rows = [
         [escape(e.record.job.label), e.record.job.budget, escape(e.record.reason or ""),
-         link(e.record.key[:6], e.link)]
+         link(e.record.key[:6], f"../{e.link}")]
         for e in entries
     ]  # fmt: skip
-    lines = ["## Declined", "", "Configurations that could not be run, and why.", ""]
+    lines = ["## Not evaluated", "", "Configurations that could not be run, and why.", ""]
     return lines + markdown_table(["method", "budget", "reason", "record"], rows, (0, 1, 2, 3))
 
 
@@ -193,7 +253,7 @@ def _controls(controls: Sequence[Control]) -> list[str]:
         rows.append(
             [escape(record.job.label), record.job.budget, shown,
              f"[{c.number(control.low)}, {c.number(control.high)}]", verdict,
-             str(record.job.seed), link(record.key[:6], control.entry.link)]
+             str(record.job.seed), link(record.key[:6], f"../{control.entry.link}")]
         )  # fmt: skip
     lines = ["## Null controls", "", f"{CONTROLS}; bold below 0.05.", ""]
     headings = ["method", "budget", "accuracy", "chance interval", "p", "seed", "record"]

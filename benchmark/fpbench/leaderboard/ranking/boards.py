@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from fpbench.errors import BadInput
+from fpbench.leaderboard.archive.audits import METADATA, Audit, Confound, read_audit
 from fpbench.leaderboard.archive.claims import ROUNDING
 from fpbench.leaderboard.archive.collect import Collection, Entry, Problem
 from fpbench.leaderboard.archive.layout import folder_name
@@ -82,6 +83,7 @@ class Board:
         declined: Newest record of each configuration that was declined and never finished.
         controls: Records of null controls, which must land at chance.
         older: Revisions whose records are no longer shown, with their number.
+        audit: The audit of these images in the dataset's card, or None.
     """
 
     name: str
@@ -91,20 +93,30 @@ class Board:
     declined: tuple[Entry, ...] = ()
     controls: tuple[Control, ...] = ()
     older: tuple[tuple[str, int], ...] = ()
+    audit: Audit | None = None
 
     @property
-    def shortcut(self) -> float | None:
-        """Balanced accuracy of the dataset's shortcut probe, where it was audited."""
-        return self.dataset.shortcut
-
-    @property
-    def shortcut_beats_chance(self) -> bool:
-        """Whether the probe is above chance by more than test images vary (95 %, binomial)."""
+    def confound(self) -> Confound | None:
+        """What tells the generators apart best without a fingerprint, where it was audited."""
+        if self.audit is not None and self.audit.confounds:
+            return self.audit.confounds[0]
         if self.shortcut is None:
+            return None
+        return Confound(METADATA, self.shortcut, None, self.chance)
+
+    @property
+    def confound_beats_chance(self) -> bool:
+        """Whether that is above chance by more than test images vary (95 %, binomial)."""
+        if self.confound is None:
             return False
         images = sum(s.test or 0 for s in self.dataset.sources if s.family != "Real")
         deviation = math.sqrt(self.chance * (1 - self.chance) / max(1, images))
-        return self.shortcut > self.chance + 1.96 * deviation
+        return self.confound.accuracy > self.chance + 1.96 * deviation
+
+    @property
+    def shortcut(self) -> float | None:
+        """Balanced accuracy of the metadata-only baseline, where the dataset was audited."""
+        return self.dataset.shortcut
 
     @property
     def chance_with_real(self) -> float:
@@ -165,6 +177,7 @@ def _board(
         declined=tuple(_declined(runs)),
         controls=_controls(shown, problems),
         older=tuple((revision, len(older[revision])) for revision in sorted(older)),
+        audit=read_audit(name, newest.job.test.content_hash),
     )
 
 

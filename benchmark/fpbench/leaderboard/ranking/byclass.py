@@ -16,7 +16,7 @@ from fpbench.scores.transfer import task_of
 
 
 def read_class_shares(entries: Sequence[Entry]) -> ClassShares | None:
-    """How often each model that both datasets hold is named rightly, mean over the records.
+    """How often each model that both datasets hold is attributed correctly, mean over the records.
 
     Args:
         entries: Finished records of one configuration, its seeds.

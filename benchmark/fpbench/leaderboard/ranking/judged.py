@@ -31,7 +31,7 @@ class Judged:
     Attributes:
         ids: Ids of the M test images of generators, sorted.
         labels: int64 of shape (M,), their sources, counted among generators.
-        correct: float64 of shape (M,), 1 where the source was named rightly, 1/t where t tie.
+        correct: float64 of shape (M,), 1 where attributed correctly, 1/t where t tie.
     """
 
     ids: NDArray[np.str_]

@@ -86,6 +86,11 @@ class Row:
         return self.job.label
 
     @property
+    def is_baseline(self) -> bool:
+        """Whether the method's card says that it claims no fingerprint."""
+        return "baseline" in self.remarks
+
+    @property
     def seeds(self) -> tuple[int, ...]:
         """The seeds that were run, sorted."""
         return tuple(sorted({entry.record.job.seed for entry in self.entries}))
@@ -244,7 +249,7 @@ def make_row(
         job=newest.job,
         method=newest.method,
         entries=tuple(usable),
-        scores=_combined(by_fold),
+        scores=combined_scores(by_fold),
         spread=_spread(usable) if folds is None else {},
         cost=_cost([entry.record.cost for entry in usable if entry.record.cost is not None]),
         judged=together,
@@ -257,7 +262,7 @@ def _place(entry: Entry) -> tuple[int, int, str]:
     return (-1 if job.fold is None else job.fold), job.seed, job.key
 
 
-def _combined(by_fold: Mapping[int | None, Sequence[Entry]]) -> dict[str, Score]:
+def combined_scores(by_fold: Mapping[_K, Sequence[Entry]]) -> dict[str, Score]:
     """Over the seeds of each fold, then over folds; of scores that every record has."""
     tables = [[entry.record.score_values for entry in members] for members in by_fold.values()]
     records = [scores for seeds in tables for scores in seeds]

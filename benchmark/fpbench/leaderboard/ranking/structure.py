@@ -23,6 +23,10 @@ from fpbench.runs.structure import FAMILY, align_tree, attributes_of
 CHOICES = ("upsampling", "nonlinearity", "normalisation", "downsampling", "skip", "loss")
 """Design choices in the order of ManiFPT's Table 5."""
 
+FEWEST_SOURCES = 4
+"""Fewer have no structure to show: centred fingerprints of two generators are each other's
+negative, whatever the images, and a tree of two leaves says nothing."""
+
 _PERMUTATIONS = 2000
 """Fewer than a run's own ``structure.json`` takes: a board aligns many rows in a few seconds."""
 
@@ -79,11 +83,14 @@ def read_structure(row: Row, dataset: DatasetEntry) -> Structure | None:
     """Correlations and tree of a row's sources.
 
     Returns:
-        None where a record defines none, e.g. because a fingerprint is constant.
+        None where a record defines none, e.g. because a fingerprint is constant, and for fewer
+        than `FEWEST_SOURCES`, Real among them.
     """
     from safetensors import SafetensorError, safe_open
 
     names = tuple(source.name for source in dataset.sources if source.family != "Real")
+    if len(dataset.sources) < FEWEST_SOURCES:
+        return None
     matrices = []
     for entry in row.entries:
         path = artifact_path(entry.path, entry.record.artifacts["evidence"])

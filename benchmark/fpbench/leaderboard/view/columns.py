@@ -151,6 +151,15 @@ def leaders_text(rows: Sequence[Row], most: int = 4) -> str:
     return names + (f" and {len(rows) - most} more" if len(rows) > most else "")
 
 
+def family_text(family: str) -> str:
+    """A family of generators as boards name it; records and cards hold the papers' word.
+
+    >>> family_text("Score"), family_text("GAN")
+    ('Diffusion', 'GAN')
+    """
+    return "Diffusion" if family == "Score" else family
+
+
 def seconds(value: float) -> str:
     """A duration for people.
 

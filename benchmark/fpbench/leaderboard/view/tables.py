@@ -19,12 +19,14 @@ class Cell:
         interval: The interval beside it, in brackets, or empty.
         key: What it is sorted by where the text does not do, or empty.
         title: Why there is nothing, or empty.
+        strong: Whether it is significant, and set in bold.
     """
 
     text: str
     interval: str = ""
     key: str = ""
     title: str = ""
+    strong: bool = False
 
     @property
     def whole(self) -> str:
@@ -112,7 +114,7 @@ def _line(row: Row, groups: Sequence[c.Group]) -> Line:
     setup = row.newest.setup
     notes = list(row.remarks)
     if setup.unit == "bag":
-        notes.append("judges bags")
+        notes.append("set-level classifier")
     if setup.classifier == "probe":
         notes.append("by the common probe")
     spread = row.spread.get(HEADLINE)
@@ -161,6 +163,11 @@ def _chance(rows: Sequence[Row], column: c.Column) -> str:
         if (score := row.scores.get(column.key)) is not None and score.chance is not None
     }
     return known.pop() if len(known) == 1 else "differs" if known else ""
+
+
+def confound_text(board: Board) -> str:
+    """What the strongest confound reaches, or that there was no audit."""
+    return "not audited" if board.confound is None else c.number(board.confound.accuracy)
 
 
 def shortcut_text(board: Board) -> str:

@@ -100,7 +100,7 @@ class TransferTable:
 
     @property
     def by_class(self) -> tuple[tuple[str, ...], tuple[tuple[str, ...], ...]] | None:
-        """Headings and rows of how often each shared model is named rightly, or None."""
+        """Headings and rows of how often each shared model is attributed correctly, or None."""
         judged = [(row, row.classes) for row in self.rows if row.classes is not None]
         if not judged:
             return None
@@ -127,7 +127,7 @@ class TransferTable:
         beyond = [row.label for row, _ in judged if row.corrected <= ALPHA]
         apart = [row.label for row, found in judged if found.low > found.chance + _ROUNDING]
         return (
-            f"Share of each model's images that is named rightly, of {size} models that both "
+            f"Share of each model's images attributed correctly, of {size} models that both "
             f"datasets hold (chance {1 / size:.3f}). Here the models are the sample: the interval "
             f"is over these {size} shares, and p is the share of all renamings of the models that "
             "do as well, after Holm's correction over all such rows of this page. The intervals "

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from fpbench.datasets.card import read_sources
-from fpbench.datasets.layout import AUDIT, SOURCES
+from fpbench.datasets.layout import SOURCES
 from fpbench.errors import BadInput
+from fpbench.leaderboard.archive.collect import Entry
 from fpbench.leaderboard.archive.layout import FIGURES, SENT_FIGURES, evidence_folder, folder_name
+from fpbench.leaderboard.archive.methodcard import PublishedCard
+from fpbench.leaderboard.output.charts import badge
 from fpbench.leaderboard.output.markdown import plain
 from fpbench.leaderboard.output.site.drawings import (
     confusion_numbers,
@@ -19,13 +22,15 @@ from fpbench.leaderboard.output.site.drawings import (
     structure_numbers,
 )
 from fpbench.leaderboard.ranking.boards import Board, DatasetEntry
-from fpbench.leaderboard.ranking.rows import ONE_RUN, Row, Section
+from fpbench.leaderboard.ranking.rows import HEADLINE, ONE_RUN, Row, Section, grouped
 from fpbench.leaderboard.ranking.structure import read_structure
 from fpbench.leaderboard.view import columns as c
+from fpbench.leaderboard.view.sheets import best_of_methods
 from fpbench.leaderboard.view.tables import Cell, cell_of
 from fpbench.registry import card_folders
 
-SHOWN_AT_FIRST = ("attribution", "bags")
+SHOWN_AT_FIRST = ("accuracy", "accuracy_bag10", "auc")
+"""Columns beside method, rank and runs; the others are a choice away."""
 
 
 def method_page(name: str) -> str:
@@ -57,6 +62,10 @@ def _section_data(board: Board, section: Section, pictures: dict[str, Path]) -> 
     for row in section.rows:
         entry: dict[str, Any] = {
             "label": plain(row.label),
+            "key": row.newest.key,
+            "records": [
+                [e.record.key, e.link, f"{e.record.created:%Y-%m-%d}"] for e in row.entries
+            ],
             "value": None if row.value is None else round(row.value, 6),
             "confusion": confusion_numbers(row),
             "structure": structure_numbers(read_structure(row, board.dataset)),
@@ -101,7 +110,7 @@ class SourceView:
 
 def source_views(board: Board, pictures: dict[str, Path]) -> list[SourceView]:
     """Sources with sample images, where the dataset's card is here and has them."""
-    folder = _card(board.dataset)
+    folder = own_card(board.dataset)
     summaries: dict[str, str] = {}
     if folder is not None and (folder / SOURCES).is_file():
         try:
@@ -120,7 +129,7 @@ def source_views(board: Board, pictures: dict[str, Path]) -> list[SourceView]:
         views.append(
             SourceView(
                 plain(source.name),
-                source.family,
+                c.family_text(source.family),
                 plain(source.architecture),
                 f"{source.train:,} / {source.validation:,} / {source.test:,}",
                 plain(summaries.get(source.name, "")),
@@ -130,7 +139,7 @@ def source_views(board: Board, pictures: dict[str, Path]) -> list[SourceView]:
     return views
 
 
-def _card(dataset: DatasetEntry) -> Path | None:
+def own_card(dataset: DatasetEntry) -> Path | None:
     """The dataset's card, if it is here and of the board's own images where it says of which."""
     folder = card_folders().get(dataset.name)
     if folder is None:
@@ -144,20 +153,6 @@ def _card(dataset: DatasetEntry) -> Path | None:
         if content != dataset.content_hash:
             return None
     return folder
-
-
-def audit_findings(board: Board) -> list[str] | None:
-    """Sentences of the dataset's audit, or None where it was not audited at this revision."""
-    folder = _card(board.dataset)
-    if folder is None or not (folder / AUDIT).is_file():
-        return None
-    try:
-        document = json.loads((folder / AUDIT).read_text("utf-8"))
-        if document["dataset"]["content_hash"] != board.dataset.content_hash:
-            return None
-        return [plain(finding["text"]) for finding in document["findings"]]
-    except (OSError, ValueError, KeyError, TypeError):
-        return None
 
 
 @dataclass(frozen=True)
@@ -175,6 +170,87 @@ class Appearance:
     auc: Cell
     cost: str
     records: tuple[tuple[str, str], ...]
+
+
+def found_by(row: Row, cards: Mapping[str, PublishedCard]) -> str:
+    """Words that a row is found by besides its name: authors, title, year, remarks."""
+    card = cards.get(row.job.method)
+    words = [*row.remarks]
+    if card is not None:
+        words += [card.authors, card.title, str(card.year), card.unit]
+    return plain(" ".join(words)).lower()
+
+
+@dataclass(frozen=True)
+class Version:
+    """What one version of a configuration reached on one revision of a dataset."""
+
+    label: str
+    dataset: str
+    version: str
+    runs: int
+    accuracy: str
+    date: str
+
+
+def histories(entries: Iterable[Entry]) -> dict[str, list[Version]]:
+    """Versions of every configuration of which there are several, by the method's name."""
+    done = [e for e in entries if e.record.status == "done" and e.record.job.control == "none"]
+    found: dict[str, list[Version]] = {}
+    rows = grouped(
+        done, lambda e: (e.record.job.test.name, e.record.job.label, e.record.job.budget)
+    )
+    for dataset, label, budget in sorted(rows):
+        versions = grouped(
+            rows[dataset, label, budget],
+            lambda e: (
+                e.record.job.method_version,
+                e.record.job.test.revision,
+                e.record.job.scoring,
+            ),
+        )
+        if len(versions) < 2:
+            continue
+        for (version, revision, scoring), members in sorted(
+            versions.items(), key=lambda item: max(e.record.created for e in item[1])
+        ):
+            scores = [e.record.scores.get(HEADLINE) for e in members]
+            values = [s.value for s in scores if s is not None and s.value is not None]
+            found.setdefault(members[0].record.job.method, []).append(
+                Version(
+                    plain(label),
+                    f"{plain(dataset)} {plain(revision)}, {budget}",
+                    f"{plain(version)}, scoring {scoring}",
+                    len(members),
+                    c.number(sum(values) / len(values)) if values else "–",
+                    f"{max(e.record.created for e in members):%Y-%m-%d}",
+                )
+            )
+    return found
+
+
+@dataclass(frozen=True)
+class Badge:
+    """A badge of a method's best row on one dataset."""
+
+    name: str
+    text: str
+    svg: str
+
+
+def badges(boards: Sequence[Board]) -> dict[str, list[Badge]]:
+    """Badges by the method's name."""
+    found: dict[str, list[Badge]] = {}
+    for board in boards:
+        for row in best_of_methods(board.sections[0]) if board.sections else ():
+            if row.value is None:
+                continue
+            rank = f", rank {c.rank_text(row)}" if row.rank is not None else ""
+            label, text = f"fpbench {board.name}", f"{c.number(100 * row.value, 1)} %{rank}"
+            name = f"badges/{folder_name(row.job.method)}-{board.folder}.svg"
+            made = Badge(name, plain(f"{label}: {text}"), badge(label, text))
+            found.setdefault(row.job.method, []).append(made)
+    return found
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,19 @@
   "use strict";
 
   var all = window.fpbench.all, one = window.fpbench.one, make = window.fpbench.make;
-  var cellsOf = window.fpbench.cellsOf;
+  var cellsOf = window.fpbench.cellsOf, keep = window.fpbench.keepState, kept = window.fpbench.stateOf;
+
+  /* A choice that stands in the address; the option is named by its text. */
+  function bound(select, key, changed) {
+    var asked = kept(key);
+    Array.prototype.forEach.call(select.options, function (option) {
+      if (asked && option.textContent === asked) select.value = option.value;
+    });
+    select.addEventListener("change", function () {
+      keep(key, select.selectedIndex < 0 ? "" : select.options[select.selectedIndex].textContent);
+      changed();
+    });
+  }
 
   /* Comparing two rows by the test that was made when the site was. */
   function unpack(text) {
@@ -142,10 +154,105 @@
       table.appendChild(body);
       table.parentElement.hidden = false;
     }
-    if (which) which.addEventListener("change", fill);
-    first.addEventListener("change", tell);
-    second.addEventListener("change", tell);
+    if (which) bound(which, "compare", fill);
     fill();
+    bound(first, "first", tell);
+    bound(second, "second", tell);
+    tell();
+  }
+
+  /* A row's citation, with the hashes of its records and links to them. */
+  function setUpCiting(data) {
+    var panel = one("#citation"), records = one("#row-records");
+    var rows = {};
+    data.sections.forEach(function (section) {
+      section.rows.forEach(function (row) { rows["row-" + row.key] = { row: row, section: section }; });
+    });
+    function cite(name, move) {
+      var found = rows[name];
+      if (!found) return;
+      all("tr.chosen").forEach(function (row) { row.classList.remove("chosen"); });
+      document.getElementById(name).classList.add("chosen");
+      var row = found.row, dates = row.records.map(function (record) { return record[2]; }).sort();
+      var date = dates[dates.length - 1];
+      one("#row-bibtex").textContent = "@misc{fpbench-" + row.key + ",\n" +
+        "  title = {" + row.label + " on " + data.board + (row.value === null ? "" :
+          ": accuracy " + row.value.toFixed(3)) + "},\n" +
+        "  howpublished = {fpbench leaderboard, " + found.section.title.toLowerCase() + "},\n" +
+        "  year = {" + date.slice(0, 4) + "},\n" +
+        "  note = {Records " + row.records.map(function (record) { return record[0]; }).join(", ") +
+        ", last of " + date + "}\n}";
+      records.textContent = "";
+      row.records.forEach(function (record) {
+        records.appendChild(make("a", { href: data.records + record[1] }, [record[0].slice(0, 6)]));
+        records.appendChild(document.createTextNode(" "));
+      });
+      panel.hidden = false;
+      if (move) panel.scrollIntoView({ block: "nearest" });
+    }
+    all("a.cite").forEach(function (link) {
+      link.addEventListener("click", function (event) {
+        event.preventDefault();
+        var name = link.getAttribute("href").slice(1);
+        window.fpbench.setAnchor(name);
+        cite(name, true);
+      });
+    });
+    cite(window.fpbench.anchor(), false);
+  }
+
+  /* Images: which rows attribute each correctly, a bit each. */
+  var MOST_IMAGES = 48;
+
+  function setUpExplorer(data) {
+    var place = one("#explorer"), found = data.explorer;
+    if (!place) return;
+    if (!found) {
+      place.hidden = true;
+      return;
+    }
+    var what = one("#explore-what"), which = one("#explore-row");
+    var target = one("#explore-place"), told = one("#explore-count");
+    var labels = found.rows.map(function (k) { return data.sections[0].rows[k].label; });
+    var bits = found.right.map(unpack);
+    labels.forEach(function (label, k) {
+      which.appendChild(make("option", { value: String(k) }, [label]));
+    });
+    function right(row, image) { return (bits[row][image >> 3] >> (7 - (image & 7))) & 1; }
+    var counts = found.ids.map(function (_, image) {
+      var sum = 0;
+      for (var row = 0; row < bits.length; row += 1) sum += right(row, image);
+      return sum;
+    });
+    function show() {
+      var row = Number(which.value), kind = what.value, all_ = bits.length;
+      which.parentElement.hidden = kind === "hard";
+      var images = [];
+      found.ids.forEach(function (_, image) {
+        var own = right(row, image), count = counts[image];
+        if (kind === "hard" ? count === 0
+          : kind === "wrong" ? !own
+          : kind === "alone-wrong" ? !own && count === all_ - 1
+          : own && count === 1) images.push(image);
+      });
+      images.sort(function (a, b) { return counts[a] - counts[b]; });
+      told.textContent = images.length + " of " + found.ids.length + " images" +
+        (images.length > MOST_IMAGES ? "; the first " + MOST_IMAGES + " are shown" : "") +
+        ". A row attributes an image correctly if more than half of its runs do.";
+      target.textContent = "";
+      images.slice(0, MOST_IMAGES).forEach(function (image) {
+        var id = found.ids[image], source = found.sources[found.labels[image]];
+        var picture = (found.pictures || {})[id];
+        target.appendChild(make("figure", {}, (picture
+          ? [make("img", { src: "../" + picture, alt: "Test image " + id, loading: "lazy" })] : []
+        ).concat([make("figcaption", {}, [id + ", " + source + ": " + counts[image] + " of " +
+          all_ + " rows"])])));
+      });
+    }
+    one(".chooser", place).hidden = false;
+    bound(what, "images", show);
+    bound(which, "images-of", show);
+    show();
   }
 
   /* Pictures: matrices as tables that a screen reader can read, the tree as SVG with a text. */
@@ -229,7 +336,9 @@
         var lines = data.sources.map(function (_, k) { return shares.slice(k * count, (k + 1) * count); });
         pair.appendChild(make("div", {}, [
           make("h3", {}, ["Confusion"]),
-          make("p", { class: "note" }, ["Share of each source's test images (rows) attributed to each source (columns)."]),
+          make("p", { class: "note" }, ["Share of each source's test images (rows) attributed to each source (columns)." +
+            (data.sources.length > data.generators.length
+              ? " Real is a source here; the headline accuracy is among generators alone." : "")]),
           matrix("Confusion of " + row.label, data.sources, data.sources, lines,
             function (n) { return (n / 100).toFixed(2); }, function (n) { return n / 100; })
         ]));
@@ -266,11 +375,13 @@
       });
       target.appendChild(pair);
     }
-    select.addEventListener("change", draw);
+    bound(select, "pictures", draw);
     draw();
   }
 
   var data = JSON.parse(one("#data").textContent);
+  setUpCiting(data);
   setUpComparison(data);
+  setUpExplorer(data);
   setUpPictures(data);
 })();

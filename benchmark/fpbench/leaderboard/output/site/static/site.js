@@ -55,6 +55,30 @@
     table.insertBefore(body, table.tFoot);
   }
 
+  /* What a reader chose stands behind a question mark in the address's fragment, so that a link
+     shows the same: fragments may change on pages that are opened as files, too. */
+  var state = {};
+  var anchor = "";
+
+  function readState() {
+    var parts = window.location.hash.slice(1).split("?");
+    anchor = decodeURIComponent(parts[0]);
+    state = {};
+    new URLSearchParams(parts[1] || "").forEach(function (value, key) { state[key] = value; });
+  }
+
+  function keepState(key, value) {
+    if (value) state[key] = value;
+    else delete state[key];
+    var query = new URLSearchParams(state).toString();
+    window.history.replaceState(null, "", "#" + anchor + (query ? "?" + query : ""));
+  }
+
+  function setAnchor(name) {
+    anchor = name;
+    keepState("", "");
+  }
+
   /* Columns that are not asked for are taken out of the document and not merely hidden: every cell
      that is there costs whenever rows move. */
   function setUpColumns(table) {
@@ -68,17 +92,29 @@
     Array.prototype.forEach.call(table.rows, function (row) {
       if (row !== groups) row.every = Array.prototype.slice.call(row.cells);
     });
+    table.columnOf = table.tHead.rows[1].every.map(function (cell) {
+      return cell.dataset.column || "";
+    });
+    if (table.classList.contains("cards")) {
+      var titles = table.tHead.rows[1].every.map(function (cell) { return cell.textContent; });
+      table.order.concat(all("tr", table.tFoot)).forEach(function (row) {
+        row.every.forEach(function (cell, k) { if (k) cell.setAttribute("data-title", titles[k]); });
+      });
+    }
   }
 
-  function showColumns(table, off) {
+  function showColumns(table, shown) {
+    var kept = table.columnOf.map(function (key) { return !key || shown.indexOf(key) >= 0; });
     all("tr.groups th", table).forEach(function (cell) {
-      cell.hidden = off.indexOf(cell.dataset.group) >= 0;
+      var count = kept.filter(function (keep, k) {
+        return keep && table.groupOf[k] === cell.dataset.group;
+      }).length;
+      cell.hidden = count === 0;
+      cell.colSpan = Math.max(1, count);
     });
     outside(table, function (body) {
       [table.tHead.rows[1]].concat(table.order, all("tr", table.tFoot)).forEach(function (row) {
-        row.replaceChildren.apply(row, row.every.filter(function (cell, column) {
-          return off.indexOf(table.groupOf[column]) < 0;
-        }));
+        row.replaceChildren.apply(row, row.every.filter(function (cell, k) { return kept[k]; }));
       });
     });
   }
@@ -170,17 +206,26 @@
     var headings = Array.prototype.filter.call(titles, function (th) {
       return th.hasAttribute("aria-sort");
     });
+    var number = all("table.board").indexOf(table);
     headings.forEach(function (heading) {
       var button = one("button", heading);
       var column = Array.prototype.indexOf.call(titles, heading);
+      function sort(next) {
+        headings.forEach(function (other) { other.setAttribute("aria-sort", "none"); });
+        heading.setAttribute("aria-sort", next);
+        sortTable(table, column, button.dataset.kind === "text", next === "ascending");
+      }
       button.addEventListener("click", function () {
         var now = heading.getAttribute("aria-sort");
         var next = now === "none" ? button.dataset.first
           : now === "ascending" ? "descending" : "ascending";
-        headings.forEach(function (other) { other.setAttribute("aria-sort", "none"); });
-        heading.setAttribute("aria-sort", next);
-        sortTable(table, column, button.dataset.kind === "text", next === "ascending");
+        sort(next);
+        keepState("sort" + number, (heading.dataset.column || button.textContent) + " " + next);
       });
+      var asked = (state["sort" + number] || "").split(" ");
+      var way = asked.pop();
+      if (asked.join(" ") === (heading.dataset.column || button.textContent) &&
+          (way === "ascending" || way === "descending")) sort(way);
     });
   }
 
@@ -190,11 +235,11 @@
     var search = one("input[type=search]", bar);
     var section = one("select[data-filter=section]", bar);
     var status = one("[role=status]", bar);
-    var boxes = all("input[data-group]", bar);
+    var boxes = all("input[data-column]", bar);
     var tables = place.tagName === "TABLE" ? [place] : all("table.board", place);
     var rows = all("tbody tr", place).map(function (row) {
       return { row: row, text: row.cells[0].textContent.toLowerCase() + " " +
-        (row.cells[1].classList.contains("text") ? row.cells[1].textContent.toLowerCase() : "") };
+        (row.dataset.find || "") };
     });
     function filter() {
       var words = search.value.toLowerCase().split(/\s+/).filter(Boolean);
@@ -211,18 +256,39 @@
       tables.forEach(function (table) { reveal(table, false); });
       status.textContent = shown + " of " + rows.length + " rows";
     }
-    function show() {
-      var off = boxes.filter(function (box) { return !box.checked; }).map(function (box) {
-        return box.dataset.group;
+    function chosen() {
+      return boxes.filter(function (box) { return box.checked; }).map(function (box) {
+        return box.dataset.column;
       });
-      if (boxes.length) tables.forEach(function (table) { showColumns(table, off); });
     }
-    if (boxes.length && window.matchMedia("(max-width: 40rem)").matches) {
-      boxes.forEach(function (box, index) { box.checked = index === 0; });
+    function show() {
+      if (boxes.length) tables.forEach(function (table) { showColumns(table, chosen()); });
     }
-    search.addEventListener("input", filter);
-    if (section) section.addEventListener("change", filter);
-    boxes.forEach(function (box) { box.addEventListener("change", show); });
+    var usual = chosen().join(","), name = "find-" + bar.dataset.for;
+    if (boxes.length) {
+      one("details.columns", bar).hidden = false;
+      if (state.columns !== undefined) {
+        var asked = state.columns.split(",");
+        boxes.forEach(function (box) { box.checked = asked.indexOf(box.dataset.column) >= 0; });
+      }
+    }
+    search.value = state[name] || "";
+    if (section && state.section) section.value = state.section;
+    search.addEventListener("input", function () {
+      filter();
+      keepState(name, search.value);
+    });
+    if (section) section.addEventListener("change", function () {
+      filter();
+      keepState("section", section.value);
+    });
+    boxes.forEach(function (box) {
+      box.addEventListener("change", function () {
+        show();
+        var now = chosen().join(",");
+        keepState("columns", now === usual ? "" : now || "none");
+      });
+    });
     show();
     filter();
   }
@@ -232,7 +298,7 @@
       if (!navigator.clipboard) return;
       button.hidden = false;
       button.addEventListener("click", function () {
-        var said = one("#copied");
+        var said = one(".copied", button.parentElement);
         navigator.clipboard.writeText(document.getElementById(button.dataset.copy).textContent).then(
           function () { said.textContent = "Copied."; },
           function () { said.textContent = "The browser did not allow copying."; }
@@ -241,6 +307,7 @@
     });
   }
 
+  readState();
   setUpTheme();
   all("table.board").forEach(setUpColumns);
   all("table.board").forEach(setUpSorting);
@@ -249,5 +316,14 @@
   setUpCopying();
 
   // What the scripts of single pages need, too.
-  window.fpbench = { all: all, one: one, make: make, cellsOf: cellsOf };
+  window.fpbench = {
+    all: all, one: one, make: make, cellsOf: cellsOf, keepState: keepState, setAnchor: setAnchor,
+    anchor: function () { return anchor; },
+    stateOf: function (key) { return state[key] || ""; }
+  };
+  // The browser cannot find an anchor that a question mark follows.
+  if (anchor && window.location.hash.indexOf("?") >= 0) {
+    var place = document.getElementById(anchor);
+    if (place) place.scrollIntoView();
+  }
 })();
