@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fpbench.metrics.bags import accuracy_bag_score, accuracy_of_bags_score
+from fpbench.metrics.bootstrap import narrowed
 from fpbench.metrics.score import Score
 from fpbench.scores.definition import ScoreDefinition, Table
 from fpbench.scores.evidence import (
@@ -90,8 +91,9 @@ class Bags(ScoreFamily):
         """The method's own judgements of bags, where it makes them."""
         arrays: dict[str, NDArray[np.generic]] = {}
         for bag in outcome.bags:
-            arrays[f"bag{bag.size}_members"] = bag.members
-            arrays[f"bag{bag.size}_labels"] = bag.labels
+            # Numbers of images and of sources need one or two bytes each, not eight.
+            arrays[f"bag{bag.size}_members"] = narrowed(bag.members)
+            arrays[f"bag{bag.size}_labels"] = narrowed(bag.labels)
             arrays[f"bag{bag.size}_proba"] = bag.proba
         return Gathered(arrays)
 
