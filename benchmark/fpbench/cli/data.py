@@ -11,11 +11,13 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from fpbench.cli.called import called
+from fpbench.cli.listing import text_table
 from fpbench.cli.options import PathName, dataset_options, dataset_settings, offline_option
 from fpbench.errors import BadInput, visible
 from fpbench.registry import card_folders
 
 if TYPE_CHECKING:
+    from fpbench.datasets.card import CardSummary
     from fpbench.datasets.publish import Contents
 
 
@@ -29,7 +31,6 @@ def data() -> None:
 def list_datasets(as_json: bool) -> None:
     """List all dataset cards."""
     from fpbench.datasets.card import summary
-    from fpbench.datasets.downloads.wanted import told_bytes
 
     rows = []
     faults = []
@@ -41,20 +42,29 @@ def list_datasets(as_json: bool) -> None:
     if as_json:
         click.echo(json.dumps([asdict(row) for row in rows], indent=2))
     else:
-        width = max((len(row.name) for row in rows), default=0)
-        for row in rows:
-            size = "" if row.size is None else f"{row.size}x{row.size}, "
-            images = "" if row.images is None else f", {row.images} images"
-            download = "" if row.download is None else f", {told_bytes(row.download)} in all"
-            licence = f", {row.licence}" if row.licence else ""
-            development = ", a development set: no board" if row.purpose != "board" else ""
-            click.echo(
-                f"{row.name:<{width}}  {row.title}\n{'':<{width}}  {size}"
-                f"{row.available} of {row.sources} sources{images}{download}{licence}, "
-                f"{row.state}{development}"
+        shown = [
+            (
+                row.name,
+                "" if row.size is None else f"{row.size}x{row.size}",
+                f"{row.available}/{row.sources}",
+                "" if row.images is None else f"{row.images:,}",
+                f"{row.title}\n{_state(row)}",
             )
+            for row in rows
+        ]
+        headings = ("dataset", "pixels", "sources", "images", "what it is")
+        click.echo(text_table(headings, shown, right=(1, 2, 3)))
     for fault in faults:
         click.echo(f"Warning: {fault}", err=True)
+
+
+def _state(row: CardSummary) -> str:
+    """Whether a dataset can be used at once, how large it is, by which licence and for what."""
+    from fpbench.datasets.downloads.wanted import told_bytes
+
+    download = "" if row.download is None else f"{told_bytes(row.download)} in all"
+    purpose = "a development set: no board" if row.purpose != "board" else ""
+    return ", ".join(part for part in (row.state, download, row.licence, purpose) if part)
 
 
 @data.command("show")

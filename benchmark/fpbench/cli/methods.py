@@ -12,6 +12,7 @@ import click
 
 from fpbench import registry
 from fpbench.cli.called import PROGRAM, called
+from fpbench.cli.listing import text_table
 from fpbench.cli.options import PathName
 from fpbench.errors import BadInput
 from fpbench.method import Method, MethodCard
@@ -47,12 +48,14 @@ def list_methods(as_json: bool) -> None:
         faults = [{"name": fault.name, "reason": fault.reason} for fault in broken]
         click.echo(json.dumps({"methods": rows, "broken": faults}, indent=2))
     else:
-        width = max((len(row["name"]) for row in rows), default=0)
+        shown = []
         for row in rows:
-            needs = f"  needs {', '.join(row['needs'])}" if row["needs"] else ""
-            year = "" if row["baseline"] else f" ({row['year']})"
-            click.echo(f"{row['name']:<{width}}  {row['title']}{year}{needs}")
-            click.echo(f"{'':<{width}}  variants: {', '.join(row['variants'])}")
+            title = f"{row['title']} (baseline)" if row["baseline"] else row["title"]
+            told = [title, f"variants: {', '.join(row['variants'])}"]
+            told += [f"needs {', '.join(row['needs'])}"] if row["needs"] else []
+            year = "" if row["baseline"] else str(row["year"])
+            shown.append((row["name"], year, "\n".join(told)))
+        click.echo(text_table(("method", "year", "what it is"), shown, right=(1,)))
     for fault in broken:
         click.echo(f"Warning: {fault.reason}", err=True)
 
