@@ -64,7 +64,7 @@ def run(
         has a record that says why.
 
     Raises:
-        BadInput: If a name is unknown, a dataset cannot be had or a job cannot be run; other
+        BadInput: If a name is unknown, a dataset is not available or a job cannot be run; other
             jobs have been run and stored by then.
     """
     from fpbench.runs.job import Limits
@@ -294,8 +294,8 @@ def fit(
         The fitted method: ``embed(images)``, and ``predict_proba(images)`` where it has one.
 
     Raises:
-        BadInput: If a name or parameter is unknown, or the dataset cannot be had.
-        MethodDeclined: If the method cannot be had here.
+        BadInput: If a name or parameter is unknown, or the dataset is not available.
+        MethodDeclined: If the method is not available here.
     """
     from fpbench import registry
     from fpbench.compute.device import pick_device, seed_everything

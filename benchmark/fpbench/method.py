@@ -99,9 +99,9 @@ class MethodCard:
         different: Sentences: where it does not, and why.
         needs: Names of extras, packages or weights beyond fpbench itself.
         url: Where to read more.
-        baseline: Whether it claims no fingerprint: a floor or a control that boards name as such,
-            without a paper.
-        blind: Why not even a strong planted fingerprint can be found, for a floor that does not
+        baseline: Whether it claims no fingerprint: a baseline or a control that boards name as
+            such, without a paper.
+        blind: Why not even a strong planted fingerprint can be found, for a baseline that does not
             look; empty for all others, whose conformance is checked by planting some.
     """
 
@@ -227,7 +227,7 @@ class Method(ABC):
             Itself.
 
         Raises:
-            MethodDeclined: If the method cannot be had here.
+            MethodDeclined: If the method is not available here.
         """
 
     @abstractmethod

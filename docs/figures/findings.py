@@ -73,7 +73,7 @@ def draw_score(axes: Axes, place: int, score: Score) -> None:
 
 
 def draw_accuracy(boards: Sequence[Board]) -> None:
-    """One dot a row and dataset, with its interval, beside chance and the shortcut probe."""
+    """One dot a row and dataset, with its interval, beside chance and metadata."""
     columns = min(2, len(boards))
     lines = [boards[k : k + columns] for k in range(0, len(boards), columns)]
     heights = [max(len(rows_of(board)) for board in line) + 3 for line in lines]
@@ -105,7 +105,7 @@ def draw_accuracy(boards: Sequence[Board]) -> None:
             axes.set_title(f"{board.name}, {generators} generators", fontsize=10)
         figure.suptitle(
             "Blue: accuracy, 95 % interval. Orange: common probe. Dotted: chance. "
-            "Dashed: shortcut probe",
+            "Dashed: metadata-only baseline",
             fontsize=9,
         )
 
@@ -256,7 +256,7 @@ def draw_alignment(boards: Sequence[Board]) -> None:
 def draw_sources(boards: Sequence[Board]) -> None:
     """How often each method names each source rightly."""
     with written_figure(HERE / "findings-sources.png", 11, 6.2) as figure:
-        figure.suptitle("% of a source's test images named rightly, best 14 rows", fontsize=9)
+        figure.suptitle("% of a source's images attributed correctly, best 14 rows", fontsize=9)
         panels = figure.subplots(1, len(boards))
         for axes, board in zip(np.atleast_1d(panels), boards, strict=True):
             section = section_of(board)
@@ -278,7 +278,7 @@ def draw_sources(boards: Sequence[Board]) -> None:
             axes.set_title(board.name, fontsize=9)
             mean = np.mean(table, axis=0)
             told = [f"{name} {share:.2f}" for name, share in zip(names, mean, strict=True)]
-            click.echo(f"{board.name}: mean over rows of what is named rightly: {', '.join(told)}")
+            click.echo(f"{board.name}: mean over rows, attributed correctly: {', '.join(told)}")
 
 
 def tell_pairs(boards: Sequence[Board]) -> None:

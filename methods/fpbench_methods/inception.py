@@ -138,7 +138,7 @@ def fid_weights(file: str | None) -> dict[str, Any]:
     """The tensors of the FID network, from a file or from where they are published.
 
     Raises:
-        MethodDeclined: If they cannot be had.
+        MethodDeclined: If they are not available.
         BadInput: If the file holds no weights.
     """
     from fpbench_methods.nn.fid_inception import ADDRESS, DIGEST

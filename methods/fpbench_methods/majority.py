@@ -34,7 +34,7 @@ class Majority(SavedMethod):
         variants={"shares": Variant("training shares as probabilities", deterministic=True)},
         min_size=1,
         baseline=True,
-        faithful=("No paper's method: what can be had without looking at an image.",),
+        faithful=("No paper's method: what can be done without looking at an image.",),
         blind="It gives every image the same answer, by design.",
     )
 

@@ -51,5 +51,5 @@ def test_one_that_cannot_be_had_is_named(
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     origin = {"kind": "diffusers", "pipeline": str(tmp_path / "nowhere")}
     edit_yaml(tiny_card / "recipe.yaml", lambda d: d["sources"].update({"gan-a": origin}))
-    with pytest.raises(BadInput, match=r"Source 'gan-a': the pipeline .*nowhere cannot be had"):
+    with pytest.raises(BadInput, match=r"Source 'gan-a': the pipeline .*nowhere is not available"):
         build(tiny_card, tmp_path / "built")

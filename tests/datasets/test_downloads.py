@@ -167,7 +167,7 @@ def test_a_host_that_refuses_file_after_file_is_left_alone(file_server: Any, fau
     for path in file_server.files:
         file_server.faults[path] = [fault(status=403)]
     message = refusal(*wanted)
-    assert "of 40 files cannot be had" in message and "403" in message
+    assert "of 40 files are not available" in message and "403" in message
     assert len(file_server.requests) < 20
 
 

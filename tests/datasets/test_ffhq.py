@@ -1,4 +1,4 @@
-"""The planted giveaway of the FFHQ set is found, and gone once one pipeline made all equal."""
+"""The planted confound of the FFHQ set is found, and gone once one pipeline made all equal."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ pytestmark = [
 ]
 
 
-def test_the_giveaway_is_found_where_it_is(tmp_path: Path) -> None:
+def test_the_confound_is_found_where_it_is(tmp_path: Path) -> None:
     report = audit(str(build("gm-ffhq", tmp_path / "two", recipe_file="recipe-two.yaml")))
     assert report.finds("files") and report.finds("codec") and report.finds("grid")
     trace = report.document["codec_trace"]

@@ -133,7 +133,7 @@ def fit_model(
         The model, as read from its folder.
 
     Raises:
-        BadInput: If a name or parameter is unknown, the dataset cannot be had or has too few
+        BadInput: If a name or parameter is unknown, the dataset is not available or has too few
             validation images, the method declines or cannot be saved, or `out` is something else.
         FitFailed: If the method raises, or answers otherwise once it is saved and loaded.
     """

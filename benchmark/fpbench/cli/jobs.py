@@ -57,7 +57,7 @@ class Problems:
 
 
 def find_sides(references: Iterable[str], problems: Problems, *, offline: bool) -> list[Side]:
-    """Datasets as sides of jobs; those that cannot be had become problems.
+    """Datasets as sides of jobs; those that are not available become problems.
 
     Of a dataset that somebody brings as it is, how it was split and what a first look finds are
     noted on stderr.
@@ -150,7 +150,7 @@ def run_jobs(
 
 
 def exit_code(records: Iterable[tuple[Job, Record]], problems: Problems) -> int:
-    """0 if all jobs were done or declined, 1 if one failed or was not run, 2 if none could be."""
+    """0 if no job failed or was left out, 1 if one did, 2 if none could be run."""
     ended = [record for _, record in records]
     if problems.messages and not ended:
         return 2

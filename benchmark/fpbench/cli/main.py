@@ -45,7 +45,11 @@ _COMMANDS = {
     ),
     "submit": ("fpbench.cli.submit", "submit", "Take finished runs to the leaderboards."),
     "rescore": ("fpbench.cli.rescore", "rescore", "Bring runs to the present scoring rules."),
-    "verify": ("fpbench.cli.verify", "verify", "Follow a record, and run its job again."),
+    "verify": (
+        "fpbench.cli.verify",
+        "verify",
+        "Recompute a record's scores, and run its job again.",
+    ),
 }
 """Name to module, attribute and one-line help, so that --help imports no subcommand."""
 

@@ -1,4 +1,4 @@
-"""``fpbench verify``: follow a record, and run its job again."""
+"""``fpbench verify``: recompute a record's scores, and run its job again."""
 
 from __future__ import annotations
 

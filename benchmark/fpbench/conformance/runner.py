@@ -88,7 +88,7 @@ def run_check(check: Check, subject: Subject, limit_s: float = LIMIT_S) -> Check
     except NotRun as reason:
         return result("skipped", str(reason))
     except MethodDeclined as declined:
-        return result("skipped", f"the method declines: {declined}")
+        return result("skipped", f"not evaluated: {declined}")
     except Fault as fault:
         return result("failed", str(fault))
     except TookTooLong:

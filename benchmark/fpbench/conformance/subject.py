@@ -127,7 +127,7 @@ class Subject:
         try:
             return self.fit(), None
         except MethodDeclined as declined:
-            return None, NotRun(f"the method declines: {declined}")
+            return None, NotRun(f"not evaluated: {declined}")
         # Whatever a plugin raises is the finding of the check `fit`; a fit that never ends is kept,
         # too, or every check would wait for it.
         except (Exception, SystemExit, TookTooLong) as error:

@@ -82,7 +82,7 @@ def build(
         `out`.
 
     Raises:
-        BadInput: If the recipe is wrong, an origin cannot be had, `out` holds something else, or
+        BadInput: If the recipe is wrong, an origin is not available, `out` holds something else, or
             the disk is full.
     """
     card, out = card_folder(name_or_folder), expanded(out)

@@ -113,7 +113,7 @@ class Builder:
             names: The generators.
 
         Raises:
-            BadInput: If an origin cannot be had or holds too few images, or two sources would
+            BadInput: If an origin is not available or holds too few images, or two sources would
                 have the same ones.
         """
         for name in names:
@@ -176,7 +176,7 @@ class Builder:
         """The real images, in all four splits.
 
         Raises:
-            BadInput: If they cannot be had.
+            BadInput: If they are not available.
         """
         if REAL in self._complete:
             return self._complete[REAL]
@@ -187,7 +187,7 @@ class Builder:
         """The images of one generator, in train, validation and test.
 
         Raises:
-            BadInput: If they cannot be had.
+            BadInput: If they are not available.
         """
         if name in self._complete:
             return self._complete[name]

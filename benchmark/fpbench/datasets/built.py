@@ -76,7 +76,7 @@ class BuiltFolder(ResolvedDataset):
 
         Raises:
             BadInput: If files are missing or not those that were built, or real images that are
-                not in the folder cannot be had.
+                not in the folder is not available.
         """
         small = sum(entry.size for entry in self._manifest.files.values()) <= _CHECK_ALWAYS
         self._check_files(thorough=small)

@@ -44,7 +44,7 @@ class CardSummary:
         licence: Of its images, as the card's page says; empty where it does not.
         download: Bytes of the public dataset that it is read from, None where that is not known
             or it is none.
-        reason: Why it cannot be had here; empty if it can.
+        reason: Why it is not available here; empty if it can.
         purpose: ``board``, or ``development``: no record on it stands on a board.
     """
 

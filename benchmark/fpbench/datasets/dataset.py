@@ -132,7 +132,7 @@ class ResolvedDataset(ABC):
             progress: Called as ``progress(what, done, total)``.
 
         Raises:
-            BadInput: If the files cannot be had, or are not what they were said to be.
+            BadInput: If the files are not available, or are not what they were said to be.
         """
 
     def shortcut(self) -> float | None:

@@ -70,7 +70,7 @@ def locate(
         offline: Whether the Hub may not be asked for them.
 
     Raises:
-        BadInput: If the originals cannot be had, or are not those that were used.
+        BadInput: If the originals are not available, or are not those that were used.
     """
     paths = [shard_path(split, source) for split in SPLITS for source in manifest.external]
     wanted = [path for path in paths if path in manifest.files]

@@ -102,7 +102,7 @@ class ImageFolder(ResolvedDataset):
         return self.assemble(cached(self._scan.digest, lambda room: self._decode(room, progress)))
 
     def shortcut(self) -> float | None:
-        """Accuracy of the shortcut probe that `fpbench data audit --write` left here."""
+        """Accuracy of the metadata-only baseline that `fpbench data audit --write` left here."""
         return audited_shortcut(self.identity.name, self.identity.content_hash, self.folder)
 
     def groups(self, split: str) -> list[str]:

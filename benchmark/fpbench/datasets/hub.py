@@ -85,7 +85,7 @@ def fetch_description(repository: str, revision: str | None, *, offline: bool) -
         offline: Open no connection.
 
     Raises:
-        BadInput: If it cannot be had.
+        BadInput: If it is not available.
     """
     known = None
     with told(repository, revision):
@@ -222,7 +222,7 @@ def fetch(snapshot: Snapshot, *, offline: bool) -> Path:
         The local folder of the snapshot.
 
     Raises:
-        BadInput: If it cannot be had.
+        BadInput: If it is not available.
     """
     from huggingface_hub import snapshot_download
 
@@ -251,7 +251,7 @@ def fetch_files(
         offline: Open no connection.
 
     Raises:
-        BadInput: If one cannot be had.
+        BadInput: If one is not available.
     """
     with told(repository, revision):
         _, folder = _had(repository, revision, files, offline)

@@ -252,7 +252,7 @@ def pull(reference: str, out: Path | None = None, *, offline: bool = False) -> t
         The commit, and the folder.
 
     Raises:
-        BadInput: If it cannot be had, or a file is not the one that was pushed.
+        BadInput: If it is not available, or a file is not the one that was pushed.
     """
     repository, at, revision = reference.partition("@")
     if at and not revision:

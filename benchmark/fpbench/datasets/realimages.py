@@ -46,7 +46,7 @@ def gather(
         offline: Whether the Hub may not be asked.
 
     Raises:
-        BadInput: If an origin cannot be had or holds too few different images.
+        BadInput: If an origin is not available or holds too few different images.
     """
     assert recipe.real is not None  # noqa: S101
     seen, unseen = recipe.real.seen, recipe.real.unseen

@@ -46,7 +46,7 @@ def judged(
 def image_correctness(
     labels: ArrayLike, proba: ArrayLike, real: int | None, with_real: bool = False
 ) -> tuple[Floats, Integers]:
-    """Which images are attributed rightly, for comparisons of methods.
+    """Which images are attributed correctly, for comparisons of methods.
 
     Returns:
         Correctness in [0, 1] of shape (N′,) (a shared highest probability counts 1/t) and the

@@ -197,7 +197,7 @@ def macro_mean_interval(
     """Mean over classes of the mean of `values`, with its bootstrap interval.
 
     Args:
-        values: Shape (N,), one number an image, e.g. 1 where it was attributed rightly.
+        values: Shape (N,), one number an image, e.g. 1 where it was attributed correctly.
         classes: Shape (N,), averaged with equal weight.
         strata: Shape (N,), resampled within; by default the classes.
         seed: Seed of the resampling.

@@ -41,7 +41,7 @@ def calibration(
     Images are binned by the probability of the source that they are given, in `bins` bins of
     equal width: ``ECE = Σ_b n_b / N · |accuracy_b − confidence_b|``. Of sources that tie the first
     is named. What true probabilities would give is simulated by drawing, for each image, whether
-    it is named rightly with the probability stated (consistency resampling, Bröcker and Smith,
+    it is correct with the probability stated (consistency resampling, Bröcker and Smith,
     2007).
 
     Args:

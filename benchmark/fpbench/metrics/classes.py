@@ -27,11 +27,11 @@ SAMPLED = 9999
 
 @dataclass(frozen=True)
 class ClassShares:
-    """How often each class is named rightly, and what classes as the sample say of the mean.
+    """How often each class is attributed correctly, and what classes as the sample say of the mean.
 
     Attributes:
         names: The S classes.
-        shares: float64 of shape (S,), share of each that is named rightly.
+        shares: float64 of shape (S,), share of each that is attributed correctly.
         mean: Their mean.
         low: Lower end of the 95 % interval of the mean over classes, Student's with S − 1 degrees
             of freedom, not below 0.

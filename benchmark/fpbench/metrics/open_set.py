@@ -126,7 +126,7 @@ def oscr(unknownness: ArrayLike, correct: ArrayLike, images: OpenImages) -> floa
 
     Args:
         unknownness: Shape (N,), higher for images that look more unknown.
-        correct: Shape (N,), in [0, 1], how far each known image is attributed rightly; that of
+        correct: Shape (N,), in [0, 1], how far each known image is attributed correctly; that of
             unknown images is not read.
         images: Whose they are.
 

@@ -38,7 +38,9 @@ def principal_axes(features: ArrayLike, dimensions: int) -> Floats:
 
     rows = np.asarray(features)
     if rows.ndim != 2 or not 1 <= dimensions <= rows.shape[1]:
-        raise ValueError(f"{dimensions} axes cannot be had of embeddings of shape {rows.shape}")
+        raise ValueError(
+            f"{dimensions} axes cannot be computed from embeddings of shape {rows.shape}"
+        )
     count, size = rows.shape
     if count <= dimensions:
         raise NotComputable(

@@ -172,7 +172,7 @@ def fit(
         null: Whether it is a null control.
 
     Raises:
-        MethodDeclined: If the method cannot be had here.
+        MethodDeclined: If the method is not available here.
     """
     train, validation = null.labelled(splits, context.seed)
     if null.all_epochs:

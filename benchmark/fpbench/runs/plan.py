@@ -225,7 +225,7 @@ def sources_of_side(side: Side, *, offline: bool = False) -> tuple[Source, ...]:
         offline: Whether to keep from asking the Hub.
 
     Raises:
-        BadInput: If the dataset cannot be had.
+        BadInput: If the dataset is not available.
     """
     return _sources(side.reference, side.content_hash, offline)
 

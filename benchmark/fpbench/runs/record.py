@@ -95,7 +95,7 @@ class SideEntry(Document):
         default=None,
         ge=0,
         le=1,
-        description="Balanced accuracy of the shortcut probe, where audited.",
+        description="Balanced accuracy of the metadata-only baseline, where audited.",
     )
     commit: str | None = Field(default=None, description="Hub commit it was fetched from, or null.")
 
@@ -215,7 +215,7 @@ class Record(Document):
     schema_version: int = Field(default=SCHEMA_VERSION, description="Version of this format.")
     key: str = Field(description="Name of the job: the hash of its content.")
     status: Status = Field(description="How the job ended.")
-    reason: str | None = Field(default=None, description="Why it failed or was declined.")
+    reason: str | None = Field(default=None, description="Why it failed or was not evaluated.")
     created: datetime = Field(description="When it ended, with time zone.")
     job: Job = Field(description="Everything that the result depends on.")
     method: MethodEntry

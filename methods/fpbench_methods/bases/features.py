@@ -72,7 +72,7 @@ class FeatureMethod(SavedMethod):
         """Whatever `features` needs first, e.g. a pretrained network. Nothing by default.
 
         Raises:
-            MethodDeclined: If it cannot be had.
+            MethodDeclined: If it is not available.
         """
 
     def fit(

@@ -95,7 +95,7 @@ class NetworkMethod(SavedMethod, Generic[Network]):
             initial: Whether weights to start from are wanted; not when saved ones follow.
 
         Raises:
-            MethodDeclined: If pretrained weights are wanted and cannot be had.
+            MethodDeclined: If pretrained weights are wanted and are not available.
         """
 
     @abstractmethod

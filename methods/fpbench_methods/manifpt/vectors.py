@@ -103,7 +103,7 @@ def open_space(
         device: A torch device string.
 
     Raises:
-        MethodDeclined: If the weights cannot be had.
+        MethodDeclined: If the weights are not available.
         BadInput: If the file holds the weights of another network.
     """
     about = VECTOR_SPACES[space]

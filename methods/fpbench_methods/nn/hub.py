@@ -1,4 +1,4 @@
-"""Files of weights from the Hub's cache or the Hub, refused at once where neither can be had."""
+"""Files of weights from the Hub's cache or the Hub, refused at once where neither is available."""
 
 from __future__ import annotations
 

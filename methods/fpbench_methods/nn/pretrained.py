@@ -43,7 +43,7 @@ def create_timm(
         options: Further arguments of ``timm.create_model``, e.g. ``num_classes``.
 
     Raises:
-        MethodDeclined: If the weights cannot be had.
+        MethodDeclined: If the weights are not available.
         BadInput: If the file holds the weights of another network.
     """
     if not pretrained:
@@ -78,8 +78,8 @@ def declined(
     """What to tell a user whose machine cannot fetch the weights of `name`."""
     reason = (str(error).strip() or type(error).__name__).splitlines()[0].rstrip(".")
     return MethodDeclined(
-        f"The weights of {name} cannot be had here ({reason}). With a connection, run: {command}; "
-        f"or name a file that holds them with --set weights=FILE{otherwise}."
+        f"The weights of {name} are not available offline ({reason}). With a connection, run: "
+        f"{command}; or name a file that holds them with --set weights=FILE{otherwise}."
     )
 
 

@@ -20,7 +20,7 @@ class TimmClassifier(AttributorNetwork):
         weights: A file that holds them, or None for those that timm fetches from the Hub.
 
     Raises:
-        MethodDeclined: If the weights cannot be had.
+        MethodDeclined: If the weights are not available.
         BadInput: If the file holds the weights of another network.
     """
 

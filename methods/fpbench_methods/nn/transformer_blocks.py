@@ -25,7 +25,7 @@ class TransformerBlocks(nn.Module):
         weights: A file that holds them, or None for the Hub.
 
     Raises:
-        MethodDeclined: If the weights cannot be had.
+        MethodDeclined: If the weights are not available.
         BadInput: If the file holds the weights of another network.
         ValueError: If `side` is smaller than a patch, or the network has no class token.
     """

@@ -146,7 +146,7 @@ class Asker:
             last: Last byte asked for, or None for all that follow.
 
         Raises:
-            Refused: If it cannot be had; `HostFails` if its host cannot be asked at all.
+            Refused: If it is not available; `HostFails` if its host cannot be asked at all.
             Stopped: If `stop` was called.
         """
         from huggingface_hub.utils import httpx  # type: ignore[attr-defined]

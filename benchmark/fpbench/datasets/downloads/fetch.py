@@ -92,8 +92,8 @@ def fetch(
         One path a file, to be read and not to be changed.
 
     Raises:
-        BadInput: If one cannot be had; the others that can be are here by then. The message names
-            the file, what happened and what to do.
+        BadInput: If one is not available; the others are here by then. The message names the
+            file, what happened and what to do.
     """
     needed = missing(files)
     if needed.files:
@@ -182,11 +182,11 @@ def _one(asker: Asker, wanted: Wanted, counter: _Counter) -> None:
 
 
 def _together(refused: Sequence[Refused], total: int) -> BadInput:
-    """One error for all files that cannot be had: what stops a host counts most."""
+    """One error for all files that are not available: what stops a host counts most."""
     first = next((error for error in refused if isinstance(error, HostFails)), refused[0])
     if len(refused) == 1:
         return first
-    return BadInput(f"{len(refused)} of {total} files cannot be had. The first: {first}")
+    return BadInput(f"{len(refused)} of {total} files are not available. The first: {first}")
 
 
 class _Counted:

@@ -21,7 +21,7 @@ _INSTEAD = (
 
 
 class Refused(BadInput):
-    """A file cannot be had; others of the same host may."""
+    """A file is not available; others of the same host may."""
 
 
 class HostFails(Refused):

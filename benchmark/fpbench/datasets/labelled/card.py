@@ -90,7 +90,7 @@ def open_card(folder: Path, *, offline: bool, progress: Progress | None) -> Labe
     """The dataset that a card is of.
 
     Raises:
-        BadInput: If the card says that it cannot be had, or it cannot.
+        BadInput: If the card says that it is not available, or it cannot.
     """
     card = read_card(folder)
     if card.labelled is None or card.unavailable is not None:

@@ -64,7 +64,7 @@ class LabelledDataset(ResolvedDataset):
         fdr: Sample size and dimension of FDR that its card states, or None.
 
     Raises:
-        BadInput: If it cannot be had or read, or labels, sources and splits do not fit together.
+        BadInput: If it is not available, or labels, sources and splits do not fit together.
     """
 
     def __init__(
@@ -138,7 +138,7 @@ class LabelledDataset(ResolvedDataset):
         """The images: fetched as far as they are not here, cut and decoded the first time.
 
         Raises:
-            BadInput: If they cannot be had, or too many of a source are broken or too small.
+            BadInput: If they are not available, or too many of a source are broken or too small.
         """
         digest = self.identity.content_hash
         splits = cached(digest, lambda room: self._decode(room, progress))
@@ -147,7 +147,7 @@ class LabelledDataset(ResolvedDataset):
         return self.assemble(splits)
 
     def shortcut(self) -> float | None:
-        """Accuracy of the shortcut probe of its card's audit, where that is of these images."""
+        """Accuracy of the metadata-only baseline in its card's audit of these images."""
         return audited_shortcut(self.identity.name, self.identity.content_hash)
 
     def groups(self, split: str) -> Sequence[str]:

@@ -98,7 +98,7 @@ def list_files(repository: str, revision: str | None, *, offline: bool) -> Listi
         offline: Open no connection: take the listing made last.
 
     Raises:
-        BadInput: If it cannot be had: gated, private, renamed away, no such revision, or the Hub
+        BadInput: If it is not available: gated, private, renamed away, no such revision, or the Hub
             does not answer.
     """
     kept = _kept(repository, revision)

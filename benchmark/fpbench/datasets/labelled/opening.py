@@ -52,7 +52,7 @@ def open_table(spec: Labelled, base: Path, *, offline: bool, progress: Progress 
         progress: Called as ``progress(what, done, total)``.
 
     Raises:
-        BadInput: If it cannot be had or read.
+        BadInput: If it is not available or readableable.
     """
     if spec.hub is not None:
         return _on_hub(spec, offline=offline, progress=progress)

@@ -49,7 +49,7 @@ class Packs:
         """Have all blocks; what an earlier, stopped call had is kept.
 
         Raises:
-            BadInput: If one cannot be had, or there is no room.
+            BadInput: If one is not available, or there is no room.
         """
         missing = [block for block in self._rows if not self._known(block)]
         if not missing:

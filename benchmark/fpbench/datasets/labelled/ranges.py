@@ -71,7 +71,7 @@ class RangeFile(io.RawIOBase):
         """The next bytes, as many as asked for unless the file ends.
 
         Raises:
-            BadInput: If they cannot be had.
+            BadInput: If they are not available.
         """
         last = self._size - 1 if size < 0 else min(self._size, self._at + size) - 1
         if last < self._at:

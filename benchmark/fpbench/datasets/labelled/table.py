@@ -74,14 +74,14 @@ class Table(ABC):
         """Encoded images at positions of a block.
 
         Raises:
-            BadInput: If they cannot be had, or one is missing.
+            BadInput: If they are not available, or one is missing.
         """
 
     def prepare(self, blocks: Sequence[int], progress: Progress | None) -> None:  # noqa: B027
         """Have at once, and checked, what can be had at once before blocks are read.
 
         Raises:
-            BadInput: If it cannot be had.
+            BadInput: If it is not available.
         """
 
     def close(self) -> None:  # noqa: B027

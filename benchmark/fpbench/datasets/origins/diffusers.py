@@ -51,7 +51,7 @@ class DiffusersOrigin(Origin):
             )
         except (OSError, ValueError) as error:
             raise BadInput(
-                f"Source {name!r}: the pipeline {self.pipeline} cannot be had from the Hub: "
+                f"Source {name!r}: the pipeline {self.pipeline} is not available from the Hub: "
                 f"{str(error).splitlines()[0]}"
             ) from error
         pipeline = pipeline.to(at.device)

@@ -96,7 +96,7 @@ class Origin(Document):
             facts: Where what is known of how they were made is put.
 
         Raises:
-            BadInput: If there are fewer, or they cannot be had.
+            BadInput: If there are fewer, or they are not available.
         """
         raise BadInput(f"Source {name!r}: a generator cannot have the origin {self.kind}.")
 
@@ -137,7 +137,7 @@ class Origin(Document):
             size: Height and width of every image.
 
         Raises:
-            BadInput: If they cannot be had.
+            BadInput: If they are not available.
         """
         return None
 
@@ -186,7 +186,7 @@ class Origin(Document):
         return self.kind
 
     def why_missing(self) -> str | None:
-        """Why its images cannot be had by anybody yet, or None."""
+        """Why its images are not available to anybody yet, or None."""
         return None
 
 

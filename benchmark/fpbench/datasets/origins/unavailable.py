@@ -1,4 +1,4 @@
-"""``unavailable``: a source that cannot be had yet; it is listed, never dropped."""
+"""``unavailable``: a source that is not available yet; it is listed, never dropped."""
 
 from __future__ import annotations
 
