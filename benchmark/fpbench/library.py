@@ -7,6 +7,7 @@ as the command line stores them, and found by it: a finished job is not run agai
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -39,6 +40,7 @@ def run(
     control: Control = "none",
     augment: bool = False,
     scores: Sequence[str] | None = None,
+    build: bool = False,
     out: str | Path = RUNS,
     **running: Any,
 ) -> list[Record]:
@@ -56,6 +58,7 @@ def run(
         control: ``shuffled-labels`` for the null control.
         augment: Of the protocol ``robustness``: whether to perturb half of the training images.
         scores: Names of scores or families of scores to compute; all where None.
+        build: Whether a dataset that is not here may be downloaded and built.
         out: Folder for records, predictions and figures.
         **running: How and where jobs run, see `run_jobs`.
 
@@ -70,7 +73,8 @@ def run(
     from fpbench.runs.job import Limits
     from fpbench.runs.plan import expand_methods, make_plan
 
-    sides = [_side(reference, running) for reference in _listed(datasets)]
+    with _may_build(build):
+        sides = [_side(reference, running) for reference in _listed(datasets)]
     plan = make_plan(
         expand_methods([str(name) for name in _listed(methods)]),
         [(side, side) for side in sides],
@@ -99,6 +103,7 @@ def transfer(
     seeds: int | Sequence[int] = 1,
     budget: Budget = "small",
     params: Mapping[str, Any] | None = None,
+    build: bool = False,
     out: str | Path = RUNS,
     **running: Any,
 ) -> list[Record]:
@@ -115,6 +120,7 @@ def transfer(
         seeds: As for `run`.
         budget: As for `run`.
         params: As for `run`.
+        build: As for `run`.
         out: As for `run`.
         **running: As for `run`.
 
@@ -127,7 +133,8 @@ def transfer(
     from fpbench.runs.job import TRANSFER
     from fpbench.runs.plan import expand_methods, make_plan
 
-    sides = (_side(train_on, running, train_sources), _side(test_on, running, test_sources))
+    with _may_build(build):
+        sides = (_side(train_on, running, train_sources), _side(test_on, running, test_sources))
     plan = make_plan(
         expand_methods([str(name) for name in _listed(methods)]),
         [sides],
@@ -151,6 +158,7 @@ def ablate(
     budget: Budget = "small",
     params: Mapping[str, Any] | None = None,
     bag_size: int = 10,
+    build: bool = False,
     out: str | Path = RUNS,
     **running: Any,
 ) -> Ablation:
@@ -167,6 +175,7 @@ def ablate(
         budget: As for `run`, unless that is varied.
         params: As for `run`.
         bag_size: Training images in a bag, where numbers of bags are varied.
+        build: As for `run`.
         out: As for `run`; the table and its curve lie there, too.
         **running: As for `run`.
 
@@ -185,7 +194,7 @@ def ablate(
     from fpbench.runs.store import Store
 
     check_scores(vary, scores)
-    images = load_dataset(dataset, offline=bool(running.get("offline")))
+    images = load_dataset(dataset, offline=bool(running.get("offline")), build=build)
     points = plan_ablation(
         method,
         str(dataset),
@@ -276,6 +285,7 @@ def fit(
     params: Mapping[str, Any] | None = None,
     device: str = "auto",
     offline: bool = False,
+    build: bool = False,
     progress: Progress | None = None,
 ) -> Method:
     """Fit a method on a dataset's training images and return it.
@@ -288,6 +298,7 @@ def fit(
         params: Constructor arguments.
         device: As for `run_jobs`.
         offline: As for `run_jobs`.
+        build: As for `run`.
         progress: Called as ``progress(what, done, total)``.
 
     Returns:
@@ -307,7 +318,11 @@ def fit(
 
     check_asked((seed,), None, budget, "none")
     chosen = resolve(method, params or {})
-    loaded = load_dataset(dataset, offline=offline) if isinstance(dataset, str | Path) else dataset
+    loaded = (
+        load_dataset(dataset, offline=offline, build=build)
+        if isinstance(dataset, str | Path)
+        else dataset
+    )
     context = FitContext(seed=seed, budget=budget, device=pick_device(device))
     if progress is not None:
         context = FitContext(seed, budget, context.device, progress)
@@ -318,13 +333,18 @@ def fit(
 
 
 def load_dataset(
-    dataset: str | Path, *, offline: bool = False, progress: Progress | None = None
+    dataset: str | Path,
+    *,
+    offline: bool = False,
+    build: bool = False,
+    progress: Progress | None = None,
 ) -> GMDataset:
     """Load a dataset by name, folder or Hub id, memory-mapped.
 
     Args:
         dataset: As ``--dataset`` takes it.
         offline: Whether to keep from asking the Hub.
+        build: Whether a dataset that is not here may be downloaded and built.
         progress: Called as ``progress(what, done, total)`` while hashing and decoding.
 
     Raises:
@@ -332,7 +352,9 @@ def load_dataset(
     """
     from fpbench.datasets.resolve import resolve
 
-    return resolve(str(dataset), offline=offline, progress=progress).load(progress)
+    with _may_build(build):
+        found = resolve(str(dataset), offline=offline, progress=progress)
+    return found.load(progress)
 
 
 def read_record(path: str | Path) -> Record:
@@ -355,6 +377,13 @@ def _listed(names: Names) -> list[str | Path]:
 
 def _seeds(seeds: int | Sequence[int]) -> Sequence[int]:
     return range(seeds) if isinstance(seeds, int) else seeds
+
+
+def _may_build(agreed: bool) -> AbstractContextManager[None]:
+    from fpbench.datasets.named import building
+
+    # What is light needs no word of agreement, as on the command line.
+    return building(lambda work: agreed or work.is_light)
 
 
 def _side(reference: str | Path, running: Mapping[str, Any], sources: Sequence[str] = ()) -> Any:

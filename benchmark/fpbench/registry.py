@@ -6,6 +6,7 @@ import hashlib
 import importlib
 import os
 import sys
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
 from importlib.metadata import EntryPoint, PackageNotFoundError, entry_points, version
@@ -199,7 +200,8 @@ def resolve_method(name: str) -> tuple[type[Method], str]:
 def card_folders() -> dict[str, Path]:
     """Folders of all dataset cards by name: the shipped ones, then those under FPBENCH_CARDS.
 
-    A folder is a card if it holds a ``recipe.yaml``.
+    A folder is a card if it holds a ``recipe.yaml``. A further recipe ``recipe-OTHER.yaml`` that
+    calls itself ``CARD-OTHER`` is a dataset of that name, whose card is the same folder.
     """
     package = Path(__file__).resolve().parent
     shipped = [package / "_cards", package.parents[1] / "datasets_cards"]
@@ -211,7 +213,32 @@ def card_folders() -> dict[str, Path]:
             for folder in sorted(root.iterdir()):
                 if (folder / "recipe.yaml").is_file():
                     folders[folder.name] = folder
+                    folders.update(dict.fromkeys(_further(folder), folder))
     return folders
+
+
+def _further(folder: Path) -> Iterator[str]:
+    """Names of the datasets that a card's further recipes make."""
+    for path in sorted(folder.glob("recipe-*.yaml")):
+        name = f"{folder.name}-{path.stem.removeprefix('recipe-')}"
+        try:
+            # Another name is that of an earlier revision of the same dataset.
+            if f"name: {name}" in path.read_text("utf-8").splitlines()[:20]:
+                yield name
+        except (OSError, ValueError):
+            continue
+
+
+def recipe_file(name: str) -> str:
+    """The file in its card's folder that says how a dataset is built.
+
+    Args:
+        name: As of `card_folders`; the folder of a card has its ``recipe.yaml``.
+    """
+    folder = card_folders().get(name)
+    if folder is None or folder.name == name:
+        return "recipe.yaml"
+    return f"recipe-{name.removeprefix(f'{folder.name}-')}.yaml"
 
 
 def plugin_names(group: str) -> list[str]:

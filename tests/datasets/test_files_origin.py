@@ -353,6 +353,18 @@ def test_a_list_that_is_none_is_refused(
         build(public.card, tmp_path / "built")
 
 
+def test_images_that_are_left_out_are_not_taken(public: Public, tmp_path: Path) -> None:
+    without = [0, 7, 13, 20, 41]
+    public.change("gan-a", tiles=TILES, without=without)
+    built = build(public.card, tmp_path / "built")
+    left_out = {public.tiles[position].tobytes() for position in without}
+    for split in ("train", "validation", "test"):
+        assert not left_out & {image.tobytes() for image in pixels_of(built, split, "gan-a")}
+    public.change("gan-a", without=[42])
+    with pytest.raises(BadInput, match="names the image 42, but there are 42"):
+        build(public.card, tmp_path / "other")
+
+
 def test_groups_that_do_not_suffice_are_told(public: Public, tmp_path: Path) -> None:
     public.list("grids", {f"g/{i}.png": public.server.files[f"/g/{i}.png"] for i in range(5)})
     with pytest.raises(BadInput, match=r"'gan-a': its 30 images are in 5 groups"):

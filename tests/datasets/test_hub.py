@@ -136,6 +136,24 @@ def test_what_is_pushed_loads_in_a_fresh_process(hub: Any, built: Path, client: 
     assert not hub.unknown
 
 
+def test_a_name_is_had_from_the_repository_that_its_card_names(
+    hub: Any, built: Path, client: Client, tiny_card: Path, tmp_path: Path
+) -> None:
+    commit = client.push(built)
+    cards = tmp_path / "cards"
+    shutil.copytree(tiny_card, cards / "tiny", ignore=shutil.ignore_patterns("pictures"))
+    recipe = cards / "tiny" / "recipe.yaml"
+    place = {"id": REPOSITORY.replace("me/", "lab/"), "revision": "0" * 40}
+    place["content_hash"] = read_manifest(built).content_hash
+    document = yaml.safe_load(recipe.read_text("utf-8"))
+    recipe.write_text(yaml.safe_dump(document | {"hub": place}), "utf-8")
+    own = {"FPBENCH_CARDS": str(cards), "FPBENCH_HUB_NAMESPACE": "me"}
+    told = client.run(LOAD, "tiny", **own).split()
+    assert told == [commit, place["content_hash"], "48"]
+    told = client.run(LOAD, "tiny", FPBENCH_CARDS=str(cards))
+    assert told.startswith("BadInput:") and "lab/gm-tiny" in told and "(3)" in told
+
+
 def test_identity_fetches_the_manifest_alone(hub: Any, built: Path, client: Client) -> None:
     client.push(built)
     hub.requests.clear()

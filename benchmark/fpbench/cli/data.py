@@ -12,9 +12,15 @@ import click
 
 from fpbench.cli.called import called
 from fpbench.cli.listing import text_table
-from fpbench.cli.options import PathName, dataset_options, dataset_settings, offline_option
+from fpbench.cli.options import (
+    PathName,
+    build_option,
+    dataset_options,
+    dataset_settings,
+    offline_option,
+)
 from fpbench.errors import BadInput, visible
-from fpbench.registry import card_folders
+from fpbench.registry import card_folders, recipe_file
 
 if TYPE_CHECKING:
     from fpbench.datasets.card import CardSummary
@@ -34,9 +40,9 @@ def list_datasets(as_json: bool) -> None:
 
     rows = []
     faults = []
-    for folder in card_folders().values():
+    for name, folder in card_folders().items():
         try:
-            rows.append(summary(folder))
+            rows.append(summary(folder, recipe_file(name)))
         except BadInput as error:
             faults.append(str(error))
     if as_json:
@@ -75,21 +81,26 @@ def show_dataset(name: str, as_json: bool) -> None:
     from fpbench.datasets.card import (
         card_folder,
         is_labelled,
+        local_build,
         read_manifest,
         read_recipe,
         read_sources,
         summary,
     )
-    from fpbench.datasets.layout import MANIFEST
+    from fpbench.images import REAL
 
-    folder = card_folder(name)
+    folder, file = card_folder(name), recipe_file(name)
     if is_labelled(folder):
         _show_labelled(folder, as_json)
         return
-    recipe = read_recipe(folder)
-    sources = read_sources(folder)
-    brief = summary(folder)
-    manifest = read_manifest(folder) if (folder / MANIFEST).is_file() else None
+    recipe = read_recipe(folder, file)
+    described = read_sources(folder)
+    # A card may describe sources of its other recipes.
+    own = {key: described[key] for key in (REAL, *recipe.sources) if key in described}
+    sources = own if recipe.sources else described
+    brief = summary(folder, file)
+    built = local_build(name)
+    manifest = None if built is None else read_manifest(built)
     if as_json:
         document = {
             "summary": asdict(brief),
@@ -161,7 +172,7 @@ def _show_labelled(folder: Path, as_json: bool) -> None:
 @click.option("--out", type=PathName(file_okay=False), default=None,
               help="Folder of the built dataset; by default its name.")  # fmt: skip
 @click.option("--source", "sources", multiple=True, help="Only this source; may be repeated.")
-@click.option("--recipe", "recipe_file", default="recipe.yaml", show_default=True, metavar="FILE",
+@click.option("--recipe", "other", default=None, metavar="FILE",
               help="Another recipe of the same card, e.g. recipe-two.yaml.")  # fmt: skip
 @click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:N.")
 @offline_option
@@ -169,7 +180,7 @@ def build_dataset(
     name: str,
     out: Path | None,
     sources: tuple[str, ...],
-    recipe_file: str,
+    other: str | None,
     device: str,
     offline: bool,
 ) -> None:
@@ -180,17 +191,17 @@ def build_dataset(
     from fpbench.datasets.card import card_folder, read_recipe
     from fpbench.datasets.layout import RECIPE
 
-    folder = card_folder(name)
+    folder, file = card_folder(name), other or recipe_file(name)
     # Another recipe of a card makes another dataset, which must not take the first one's place.
-    other = recipe_file != RECIPE and (folder / recipe_file).is_file()
-    default = read_recipe(folder, recipe_file).name if other else folder.name
+    further = file != RECIPE and (folder / file).is_file()
+    default = read_recipe(folder, file).name if further else folder.name
     target = Path(default) if out is None else out
-    with progress_bars(f"build {folder.name}") as progress:
+    with progress_bars(f"build {default}") as progress:
         built = build(
             folder,
             target,
             sources=sources or None,
-            recipe_file=recipe_file,
+            recipe_file=file,
             device=pick_device(device),
             offline=offline,
             progress=progress,
@@ -238,6 +249,7 @@ def new_dataset(name: str, reference: str, out: Path | None, offline: bool, **op
     help="Write them into this card instead, whose images are kept elsewhere.",
 )
 @offline_option
+@build_option
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
 def audit_dataset(name: str, write: bool, card: Path | None, offline: bool, as_json: bool) -> None:
     """Distrust a dataset: duplicates, codec history, clipping, and what baselines reach."""

@@ -9,7 +9,13 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from fpbench.cli.options import FiniteRange, PathName, configuration_options, offline_option
+from fpbench.cli.options import (
+    FiniteRange,
+    PathName,
+    build_option,
+    configuration_options,
+    offline_option,
+)
 from fpbench.errors import visible
 
 if TYPE_CHECKING:
@@ -35,6 +41,7 @@ leaderboards_option = click.option(
               "are ranks among.")  # fmt: skip
 @click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:N.")
 @offline_option
+@build_option
 @leaderboards_option
 @click.option("--json", "as_json", is_flag=True, help="Print the model's page as JSON.")
 def fit(

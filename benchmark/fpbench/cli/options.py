@@ -106,7 +106,21 @@ configuration_options = _together(
 )  # fmt: skip
 """What a method is configured by, besides its name."""
 
-offline_option = click.option("--offline", is_flag=True, help="Never ask the Hub.")
+offline_option = click.option("--offline", is_flag=True,
+                              help="Ask nobody over the network.")  # fmt: skip
+
+
+def _may_build(ctx: click.Context, parameter: click.Parameter, value: bool) -> None:
+    from fpbench.cli.building import consent
+    from fpbench.datasets.named import building
+
+    ctx.with_resource(building(consent(value)))
+
+
+build_option = click.option(
+    "--build", is_flag=True, expose_value=False, callback=_may_build,
+    help="Download and build a dataset that is not here without asking first.",
+)  # fmt: skip
 
 running_options = _together(
     click.option("--out", type=PathName(), default=Path("runs"), show_default=True,
@@ -124,6 +138,7 @@ running_options = _together(
     click.option("--time-limit", type=FiniteRange(0, min_open=True), metavar="MINUTES",
                  help="Decline a job whose method takes longer than this."),
     offline_option,
+    build_option,
     click.option("--again", is_flag=True, help="Run finished jobs anew; the new results replace "
                  "the old ones."),
     click.option("--json", "as_json", is_flag=True,

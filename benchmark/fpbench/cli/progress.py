@@ -59,6 +59,22 @@ class _Lines:
             click.echo(text, err=True)
 
 
+_shown: list[Any] = []
+
+
+@contextmanager
+def paused() -> Iterator[None]:
+    """Take the bars that are drawn off the terminal while something is said or asked."""
+    bars = list(_shown)
+    for one in bars:
+        one.stop()
+    try:
+        yield
+    finally:
+        for one in bars:
+            one.start()
+
+
 @contextmanager
 def progress_bars(title: str) -> Iterator[Progress]:
     """A progress callback that draws one bar per activity while the block runs.
@@ -71,7 +87,7 @@ def progress_bars(title: str) -> Iterator[Progress]:
         yield lambda what, done, total: lines.tell(f"{title}: {what} {done:,} of {total:,}")
         return
     tasks: dict[str, Any] = {}
-    with _bars() as bars:
+    with _bars() as bars, _noted(bars):
 
         def report(what: str, done: int, total: int) -> None:
             if not tasks:
@@ -81,6 +97,15 @@ def progress_bars(title: str) -> Iterator[Progress]:
             bars.update(tasks[what], completed=done, total=total)
 
         yield report
+
+
+@contextmanager
+def _noted(bars: Any) -> Iterator[None]:
+    _shown.append(bars)
+    try:
+        yield
+    finally:
+        _shown.remove(bars)
 
 
 @contextmanager

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from fpbench import registry
 from fpbench.datasets.builder import Builder
 from fpbench.datasets.card import (
     card_folder,
@@ -58,7 +59,7 @@ def build(
     out: Path,
     *,
     sources: Sequence[str] | None = None,
-    recipe_file: str = RECIPE,
+    recipe_file: str | None = None,
     device: str = "cpu",
     offline: bool = False,
     progress: Progress | None = None,
@@ -73,7 +74,8 @@ def build(
         name_or_folder: Name of a card, or a folder with recipe.yaml, sources.yaml and README.md.
         out: Folder to build in; may be the card's own.
         sources: Generators to build, or None for all that can be built.
-        recipe_file: Another recipe of the same card, e.g. ``recipe-two.yaml``.
+        recipe_file: Another recipe of the same card, e.g. ``recipe-two.yaml``; None is the one
+            that the name stands for.
         device: A torch device to train and sample on.
         offline: Whether the Hub may not be asked.
         progress: Called as ``progress(what, done, total)``.
@@ -86,6 +88,7 @@ def build(
             the disk is full.
     """
     card, out = card_folder(name_or_folder), expanded(out)
+    recipe_file = recipe_file or registry.recipe_file(str(name_or_folder))
     if not (card / recipe_file).is_file():
         there = ", ".join(path.name for path in sorted(card.glob("recipe*.yaml")))
         raise BadInput(f"The card {card} has no recipe {recipe_file!r}, only {there}.")

@@ -216,17 +216,20 @@ class HubCopy(BuiltFolder):
     Args:
         snapshot: What was found on the Hub or in its local cache.
         offline: Whether the Hub may not be asked.
+        name: What it is called; the repository's name where None.
 
     Raises:
         BadInput: As `BuiltFolder`.
     """
 
-    def __init__(self, snapshot: Snapshot, *, offline: bool = False) -> None:
+    def __init__(
+        self, snapshot: Snapshot, *, offline: bool = False, name: str | None = None
+    ) -> None:
         super().__init__(snapshot.folder, offline=offline)
         self._snapshot = snapshot
         own = self.identity
         self.identity = DatasetIdentity(
-            snapshot.repository, own.revision, own.content_hash, own.digest, snapshot.commit
+            name or snapshot.repository, own.revision, own.content_hash, own.digest, snapshot.commit
         )
 
     def load(self, progress: Progress | None = None) -> GMDataset:

@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import yaml
 
+from fpbench.datasets.cache import cache_root
 from fpbench.datasets.layout import MANIFEST, README, RECIPE, SOURCES
 from fpbench.errors import BadInput, suggest
-from fpbench.files import expanded, parse_json, read_limited, write_text
+from fpbench.files import expanded, file_sha256, parse_json, read_limited, write_text
 from fpbench.images import REAL, Source
-from fpbench.registry import card_folders
+from fpbench.registry import card_folders, recipe_file
 
 if TYPE_CHECKING:
     from fpbench.datasets.entries import SourceEntry
@@ -154,29 +156,71 @@ def is_card(name_or_folder: str | Path) -> bool:
 
 
 def built_folder(name_or_folder: str | Path) -> Path:
-    """The folder of a built dataset: the card's own, or ``./NAME``, where it is built by default.
+    """The folder of a built dataset, see `local_build`.
 
     Raises:
         BadInput: If there is no such card, or it is not built here.
     """
-    card = card_folder(name_or_folder)
-    for folder in (card, Path(card.name)):
-        if (folder / MANIFEST).is_file():
-            return folder
-    raise BadInput(
-        f"Dataset {card.name!r} has a card but no images here. Build it with `fpbench data build "
-        f"{name_or_folder}`, or pass the folder or the Hub id of a built copy."
-    )
+    found = local_build(name_or_folder)
+    if found is None:
+        raise BadInput(
+            f"Dataset {card_folder(name_or_folder).name!r} has a card but no images here. Build it "
+            f"with `fpbench data build {name_or_folder}`, or pass the folder or the Hub id of a "
+            "built copy."
+        )
+    return found
 
 
-def summary(folder: Path) -> CardSummary:
+def local_build(name_or_folder: str | Path) -> Path | None:
+    """Where a dataset is built here: in its card's folder, in ``./NAME``, or in the cache.
+
+    Raises:
+        BadInput: If there is no such card.
+    """
+    card, file = card_folder(name_or_folder), recipe_file(str(name_or_folder))
+    named = str(name_or_folder) in card_folders()
+    places = [card] if file == RECIPE else []
+    places.append(Path(str(name_or_folder) if named else card.name))
+    if named:
+        places.append(build_place(str(name_or_folder)))
+    return next((place for place in places if (place / MANIFEST).is_file()), None)
+
+
+def build_place(name: str) -> Path:
+    """Where a dataset that a command needs is built: in the cache, by the state of its card.
+
+    Raises:
+        BadInput: If there is no such card, or its recipe cannot be read.
+    """
+    card, file = card_folder(name), recipe_file(name)
+    lists = [found for key, found in _strings(_yaml(card / file)) if key == "manifest"]
+    paths = [card / part for part in (file, SOURCES, *sorted(set(lists)))]
+    state = " ".join(file_sha256(path) for path in paths if path.is_file())
+    digest = hashlib.sha256(state.encode()).hexdigest()[:12]
+    return cache_root() / "built" / f"{name}-{digest}"
+
+
+def _strings(document: Any) -> Iterator[tuple[str, str]]:
+    """Keys with the texts that they stand for, at any depth."""
+    for key, value in document.items():
+        if isinstance(value, dict):
+            yield from _strings(value)
+        elif isinstance(value, str):
+            yield str(key), value
+
+
+def summary(folder: Path, file: str = RECIPE) -> CardSummary:
     """What there is to list of a card, from YAML and JSON alone.
+
+    Args:
+        folder: The card's folder.
+        file: Name of the recipe, where a card has more than one.
 
     Raises:
         BadInput: If recipe.yaml or manifest.json cannot be read.
     """
     try:
-        return _summary(folder)
+        return _summary(folder, file)
     except (AttributeError, TypeError, ValueError) as error:
         # What the listing reads without validation may be anything.
         raise BadInput(
@@ -237,13 +281,14 @@ def _labelled_summary(folder: Path, recipe: dict[str, Any]) -> CardSummary:
     )
 
 
-def _summary(folder: Path) -> CardSummary:
-    recipe = _yaml(folder / RECIPE)
+def _summary(folder: Path, file: str) -> CardSummary:
+    recipe = _yaml(folder / file)
     if _WHOLE in recipe:
         return _labelled_summary(folder, recipe)
     sources = recipe.get("sources") or {}
     synthetic = recipe.get("synthetic")
-    manifest = _json(folder / MANIFEST) if (folder / MANIFEST).is_file() else None
+    built = file == RECIPE and (folder / MANIFEST).is_file()
+    manifest = _json(folder / MANIFEST) if built else None
     if isinstance(synthetic, dict):
         count = available = 1 + int(synthetic.get("sources", 0))
         state = "ready"

@@ -18,11 +18,12 @@ def equalised(images: NDArray[np.uint8], steps: Equalise | None) -> NDArray[np.u
     """Images (N, H, W, 3) after the `equalise` step of a recipe: JPEG, reduction, clipping."""
     if steps is None:
         return images
+    jpeg = None if steps.jpeg is None else Jpeg(quality=steps.jpeg)
     done = []
     for pixels in images:
         image = pixels
-        if steps.jpeg is not None:
-            image = through_jpeg(image, Jpeg(quality=steps.jpeg))
+        if jpeg is not None:
+            image = through_jpeg(image, jpeg)
         if steps.reduce is not None:
             image = reduce_area(image, steps.reduce)
         if steps.clip is not None:

@@ -9,12 +9,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from fpbench.datasets.built import BuiltFolder, HubCopy
-from fpbench.datasets.card import built_folder, is_labelled
+from fpbench.datasets.card import is_labelled
 from fpbench.datasets.dataset import ResolvedDataset
 from fpbench.datasets.folders import ImageFolder
 from fpbench.datasets.hub import fetch_description
 from fpbench.datasets.imagefiles import told_path
 from fpbench.datasets.layout import MANIFEST, RECIPE
+from fpbench.datasets.named import resolve_name
 from fpbench.datasets.reference import HUB, Reference, parse_reference
 from fpbench.datasets.splitting import SPLIT_SETTINGS, rule_of
 from fpbench.datasets.synthetic import SyntheticDataset, is_synthetic, settings_of
@@ -43,7 +44,8 @@ def resolve(
             dataset: ``hub:HUB_ID[@REVISION]``, a CSV or Parquet file, or a folder of them, each
             with settings (see `fpbench.datasets.labelled.spec`).
         offline: Take what is in the Hub's local cache and open no connection, now or when loading.
-        progress: Called as ``progress(what, done, total)`` while the files of a folder are hashed.
+        progress: Called as ``progress(what, done, total)`` while the files of a folder are hashed,
+            and while a dataset that is not here is downloaded and built.
 
     Returns:
         The dataset: its `identity` and `description`, and `load`.
@@ -65,14 +67,15 @@ def resolve(
                     f"{cards[name] / RECIPE}: field synthetic.base is {chosen.base!r}, which is "
                     "made on the fly itself; name a dataset that has images."
                 )
-            return SyntheticDataset(chosen, resolve(chosen.base, offline=offline))
+            base_found = resolve(chosen.base, offline=offline, progress=progress)
+            return SyntheticDataset(chosen, base_found)
         if is_labelled(cards[name]):
             from fpbench.datasets.labelled.card import open_card
 
             return open_card(cards[name], offline=offline, progress=progress)
         if colon:
             raise BadInput(f"Dataset {name!r} takes no settings, but got {settings!r}.")
-        return BuiltFolder(built_folder(name), offline=offline)
+        return resolve_name(name, offline=offline, progress=progress)
     if ref.startswith(HUB):
         return _labelled(reference, Path(), offline, progress)
     path = expanded(Path(ref))

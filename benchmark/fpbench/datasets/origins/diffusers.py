@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from importlib.util import find_spec
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 from pydantic import Field
@@ -35,6 +35,8 @@ class DiffusersOrigin(Origin):
     eta: float | None = Field(None, ge=0)
     seed: int = 0
     preprocess: Preprocess = Field(default_factory=Preprocess)
+
+    makes: ClassVar[bool] = True
 
     def draw(self, name: str, count: int, at: Workplace, facts: dict[str, Any]) -> Batches:
         """Sample the pipeline."""

@@ -93,6 +93,8 @@ class ManifestOrigin(FilesOrigin):
         manifest: The list, relative to the recipe: tab-separated url, sha256, bytes.
         tiles: How the images stand in each file, or None where a file is one image.
         ready: Local images that stand in for the downloads, where they are there.
+        without: Images that are not taken, by position in the list, tile by tile: e.g. near twins
+            of others, which must not stand on two sides.
         seed: Of the choice.
     """
 
@@ -100,6 +102,7 @@ class ManifestOrigin(FilesOrigin):
     manifest: str
     tiles: Tiles | None = None
     ready: Ready | None = None
+    without: list[int] = Field(default_factory=list)
     seed: int = 0
 
     def image_files(
@@ -129,8 +132,15 @@ class ManifestOrigin(FilesOrigin):
 
     def choose(self, total: int, counts: Mapping[str, int], name: str) -> dict[str, list[int]]:
         """Positions drawn by seed; a grid is in one split alone."""
-        groups = [position // self._tiles for position in range(total)]
-        return choose_by_group(groups, counts, self.seed, name)
+        beyond = [position for position in self.without if not 0 <= position < total]
+        if beyond:
+            raise BadInput(
+                f"Source {name!r}: `without` names the image {beyond[0]}, but there are {total}."
+            )
+        left = sorted(set(range(total)) - set(self.without))
+        groups = [position // self._tiles for position in left]
+        chosen = choose_by_group(groups, counts, self.seed, name)
+        return {split: [left[index] for index in own] for split, own in chosen.items()}
 
     def downloads(self, recipe: Path, counts: Mapping[str, int] | None, name: str) -> list[Wanted]:
         """The files of the chosen images, or all; none where a copy stands in."""

@@ -83,6 +83,9 @@ class Origin(Document):
     chooses_real: ClassVar[bool] = False
     """Whether it chooses the real images of all splits by a rule of its own, `real_images`."""
 
+    makes: ClassVar[bool] = False
+    """Whether its images are trained or sampled here, which takes long."""
+
     limits: ClassVar[frozenset[str]] = frozenset()
     """Fields that say how far a training goes: a longer one goes on from a shorter one."""
 

@@ -28,6 +28,7 @@ class ZooOrigin(Origin):
     minutes: float | None = Field(None, gt=0)
     steps: int | None = Field(None, gt=0)
 
+    makes: ClassVar[bool] = True
     limits: ClassVar[frozenset[str]] = frozenset({"minutes", "steps"})
 
     def draw(self, name: str, count: int, at: Workplace, facts: dict[str, Any]) -> Batches:
