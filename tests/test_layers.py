@@ -20,7 +20,7 @@ LAYERS = (
     {"scores"},
     {"metrics", "compute"},
     {"method", "images"},
-    {"errors", "files", "documents", "distribution", "hub", "parameters"},
+    {"errors", "files", "documents", "distribution", "hub", "parameters", "version"},
 )
 """Rooms of fpbench from top to bottom; a room imports its own layer and those below."""
 

@@ -16,13 +16,13 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING, Any
 
+from fpbench.version import __version__
+
 if TYPE_CHECKING:
     from fpbench.attribution.fitting import fit_model
     from fpbench.attribution.judging import attribute, attribute_bag
     from fpbench.attribution.model import load_model
     from fpbench.library import ablate, fit, load_dataset, read_record, run, transfer
-
-__version__ = "0.1.0"
 
 # Torch's threads spin while they wait for each other, which on a machine that does something else
 # as well makes training 10 to 25 times slower: the one waited for does not get the core. They

@@ -7,12 +7,12 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import fpbench
 from fpbench.datasets.card import read_manifest
 from fpbench.datasets.layout import MANIFEST, SPLITS, overall_hash, shard_path, write_json
 from fpbench.errors import BadInput
 from fpbench.files import file_sha256, parse_json, read_limited
 from fpbench.images import REAL
+from fpbench.version import __version__
 
 if TYPE_CHECKING:
     from fpbench.datasets.schema import Recipe
@@ -129,5 +129,5 @@ def manifest_of(recipe: Recipe, records: dict[str, Finished]) -> dict[str, Any]:
         "facts": {name: {**r.facts, "key": r.key} for name, r in records.items()},
         "quality": {name: r.quality for name, r in records.items() if r.quality},
         "built": datetime.now(UTC).isoformat(timespec="seconds"),
-        "fpbench": fpbench.__version__,
+        "fpbench": __version__,
     }
