@@ -81,6 +81,8 @@ def test_scores_within_one_set_of_sources_are_what_they_were(
 ) -> None:
     found = scored(SAME_SOURCES, plant(bags=True))
     assert_as_before(found, WITHIN_SOURCES)
+    by_images = found.pop("accuracy_bag10_by_images")
+    assert by_images == scored(SAME_SOURCES, plant())["accuracy_bag10"]
     (missing,) = set(found) - set(WITHIN_SOURCES)
     assert found[missing] == Score.missing(
         "A bag holds 100 images, but source 0 has 32 test images.", n=128
