@@ -24,7 +24,7 @@ from fpbench.leaderboard.view.sheets import (
     structure_sheets,
 )
 from fpbench.leaderboard.view.tables import Cell, confound_text
-from fpbench.leaderboard.view.transfers import transfer_markdown
+from fpbench.leaderboard.view.transfers import COLUMNS, level_text, transfer_tables
 from fpbench.runs.plugins import protocol_named
 
 TRANSFER_TABLES = ("manifpt-4",)
@@ -191,7 +191,7 @@ def transfer_board(entries: Sequence[Entry], published: Published) -> str:
         "column; rows are not ranked.",
         "",
     ]
-    measured = transfer_markdown(entries)
+    measured = _transfer_lines(entries)
     lines += measured or ["No record holds transfer scores yet.", ""]
     lines += published_tables(_tables(published, TRANSFER_TABLES))
     return "\n".join(lines).rstrip() + "\n"
@@ -210,3 +210,28 @@ def published_board(published: Published) -> str:
     lines = [MARK, "", *published_tables(published.tables)]
     text = "\n".join(lines).rstrip() + "\n"
     return text.replace("## Published numbers", "# Published numbers", 1)
+
+
+def _transfer_lines(entries: Sequence[Entry]) -> list[str]:
+    """The tables as lines of Markdown."""
+    lines: list[str] = []
+    for found in transfer_tables(entries):
+        lines += [f"## {escape(found.title)}", "", escape(found.about), ""]
+        body = [["*chance*", *map(level_text, found.chance), "–"]]
+        for row in found.rows:
+            links = " ".join(f"[{seed}]({link})" for seed, link in row.records)
+            empty = ["–"] * (len(COLUMNS) - 1)
+            cells = [c.score_text(score) for score in row.scores]
+            body.append(
+                [f"**{escape(row.label)}**", *(cells or [escape(row.reason), *empty]), links]
+            )
+        headings = ["method", *(column.heading for column in COLUMNS), "records by seed"]
+        lines += table(headings, body)
+        if found.by_class is not None:
+            own, rows = found.by_class
+            lines += [f"*By model.* {escape(found.said_by_class)}", ""]
+            lines += table(
+                [escape(heading) for heading in own],
+                [[f"**{escape(row[0])}**", *map(escape, row[1:])] for row in rows],
+            )
+    return lines

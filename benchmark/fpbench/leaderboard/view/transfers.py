@@ -6,7 +6,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from fpbench.leaderboard.archive.collect import Entry
-from fpbench.leaderboard.output.markdown import escape, table
 from fpbench.leaderboard.ranking.byclass import read_class_shares
 from fpbench.leaderboard.ranking.rows import configuration, weights_of
 from fpbench.leaderboard.view import columns as c
@@ -212,31 +211,6 @@ def _order(row: TransferRow) -> tuple[float, ...]:
 def level_text(chance: float | None) -> str:
     """A chance level, or a dash."""
     return "–" if chance is None else f"{chance:.3f}"
-
-
-def transfer_markdown(entries: Iterable[Entry]) -> list[str]:
-    """The tables as lines of Markdown."""
-    lines: list[str] = []
-    for found in transfer_tables(entries):
-        lines += [f"## {escape(found.title)}", "", escape(found.about), ""]
-        body = [["*chance*", *map(level_text, found.chance), "–"]]
-        for row in found.rows:
-            links = " ".join(f"[{seed}]({link})" for seed, link in row.records)
-            empty = ["–"] * (len(COLUMNS) - 1)
-            cells = [c.score_text(score) for score in row.scores]
-            body.append(
-                [f"**{escape(row.label)}**", *(cells or [escape(row.reason), *empty]), links]
-            )
-        headings = ["method", *(column.heading for column in COLUMNS), "records by seed"]
-        lines += table(headings, body)
-        if found.by_class is not None:
-            own, rows = found.by_class
-            lines += [f"*By model.* {escape(found.said_by_class)}", ""]
-            lines += table(
-                [escape(heading) for heading in own],
-                [[f"**{escape(row[0])}**", *map(escape, row[1:])] for row in rows],
-            )
-    return lines
 
 
 def _sizes(record: Record) -> str:
