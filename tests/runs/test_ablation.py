@@ -205,7 +205,7 @@ def test_values_by_default_reach_what_there_is(mini: GMDataset) -> None:
     assert default_values("train-images", mini) == (10, 20, 40, 80, 160)
     assert default_values("reference-size", mini)[-2:] == (800, 1200)
     for text in ("", "1,x", "0", "-3"):
-        with pytest.raises(BadInput, match="positive integers"):
+        with pytest.raises(BadInput, match="positive integer"):
             parse_values("k", text)
     with pytest.raises(BadInput, match="no budget"):
         parse_values("budget", "huge")

@@ -114,8 +114,8 @@ def test_the_same_job_gives_the_same_scores(tmp_path: Path, finished: tuple[Job,
         ("gm-synthetic", "prnu", "shuffled-labels"),
         ("gm-synthetic", "manifpt", "shuffled-labels"),
         ("gm-mini", "prnu", "shuffled-labels"),
-        ("gm-mini", "manifpt", "shuffled-labels"),
-        ("gm-mini", "manifpt:freq", "shuffled-labels"),
+        pytest.param("gm-mini", "manifpt", "shuffled-labels", marks=pytest.mark.slow),
+        pytest.param("gm-mini", "manifpt:freq", "shuffled-labels", marks=pytest.mark.slow),
     ],
 )
 def test_null_control_lands_at_chance(
