@@ -10,7 +10,7 @@ import os
 import signal
 import sys
 import traceback
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from types import FrameType
 
 import click
@@ -98,17 +98,16 @@ def _end(number: int, frame: FrameType | None) -> None:
 def _after_the_end(number: int, frame: FrameType | None) -> None:
     # Nothing is left to be undone, and Python would print a traceback of its own shutdown.
     os.write(2, b"\nInterrupted after the work was done; all results are stored.\n")
-    os._exit(130)
+    os._exit(128 + number)
 
 
-def _listen() -> None:
-    """Let TERM and HUP end as Ctrl-C does: what is half-written is removed."""
-    signal.signal(signal.SIGINT, signal.default_int_handler)
+def _listen(handler: Callable[[int, FrameType | None], None]) -> None:
+    """Let TERM and HUP be handled so."""
     for name in ("SIGTERM", "SIGHUP"):
         number = getattr(signal, name, None)
         # Whoever ignores HUP (nohup) means it.
         if number is not None and signal.getsignal(number) is not signal.SIG_IGN:
-            signal.signal(number, _end)
+            signal.signal(number, handler)
 
 
 def entry(arguments: Sequence[str] | None = None) -> None:
@@ -123,9 +122,12 @@ def entry(arguments: Sequence[str] | None = None) -> None:
     """
     if arguments is not None:
         sys.exit(_run(list(arguments)))
-    _listen()
+    # TERM and HUP end as Ctrl-C does: what is half-written is removed.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    _listen(_end)
     code = _run(sys.argv[1:])
     signal.signal(signal.SIGINT, _after_the_end)
+    _listen(_after_the_end)
     sys.exit(code)
 
 
