@@ -78,13 +78,18 @@ def names_and_files(tried: Tried) -> None:
 
     def keys() -> tuple[str, bool]:
         card = write_card(tried.folder / "keyed")
-        sources = (card / "sources.yaml").read_text("utf-8")
+        before = {
+            name: (card / name).read_text("utf-8") for name in ("sources.yaml", "recipe.yaml")
+        }
         (card / "sources.yaml").write_text(
             "no: {family: GAN, architecture: x}\n123: {family: GAN, architecture: x}\n"
         )
+        named = before["recipe.yaml"].replace('"a":', "no:").replace('"b":', "123:")
+        (card / "recipe.yaml").write_text(named, encoding="utf-8")
         code, out, err = tried.call("data", "show", str(card))
-        (card / "sources.yaml").write_text(sources, encoding="utf-8")
-        lines = [line.split()[0] for line in out.splitlines() if line.endswith("GAN, x")]
+        for name, text in before.items():
+            (card / name).write_text(text, encoding="utf-8")
+        lines = [line.split()[0] for line in out.splitlines() if "GAN, x" in line]
         return ", ".join(lines) or err, code == 0 and lines == ["no", "123"]
 
     tried.seen("21", "keys no and 123 in sources.yaml", keys)
