@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import cast
 
 import torch
@@ -117,27 +117,31 @@ class MultiscaleFlow(nn.Module):
         return self.decode([temperature * z for z in latents])
 
 
-def _levels(size: int, count: int) -> range:
+def _levels(
+    size: int, count: int, depth: int, step: Callable[[int], list[Bijection]]
+) -> list[list[Bijection]]:
+    """For each of `count` levels the bijections of `depth` steps, made by ``step(channels)``."""
     if size % 2**count:
         raise ValueError(f"image size {size} is no multiple of {2**count}")
-    return range(count)
+    return [
+        [bijection for _ in range(depth) for bijection in step(12 * 2**level)]
+        for level in range(count)
+    ]
 
 
 def glow(
     size: int, design: Mapping[str, str], *, levels: int = 3, depth: int = 4, width: int = 48
 ) -> dict[str, nn.Module]:
     """Glow: per level `depth` steps of actnorm, 1x1 convolution and affine coupling."""
-    stack: list[list[Bijection]] = []
-    for level in _levels(size, levels):
-        channels = 12 * 2**level
-        stack.append([])
-        for _ in range(depth):
-            stack[-1] += [
-                ActNorm(channels),
-                InvertibleConvolution(channels),
-                AffineCoupling(channels, width, nonlinearity=design["nonlinearity"]),
-            ]
-    return {"flow": MultiscaleFlow(size, stack)}
+
+    def step(channels: int) -> list[Bijection]:
+        return [
+            ActNorm(channels),
+            InvertibleConvolution(channels),
+            AffineCoupling(channels, width, nonlinearity=design["nonlinearity"]),
+        ]
+
+    return {"flow": MultiscaleFlow(size, _levels(size, levels, depth, step))}
 
 
 def checkerboard_flow(
@@ -157,31 +161,27 @@ def checkerboard_flow(
             3, width, index % 2, nonlinearity=nonlinearity, residual=residual
         )
         head += [ActNorm(3), coupling]
-    stack: list[list[Bijection]] = []
-    for level in _levels(size, levels):
-        channels = 12 * 2**level
-        stack.append([])
-        for _ in range(depth):
-            stack[-1] += [
-                ActNorm(channels),
-                AffineCoupling(channels, width, nonlinearity=nonlinearity, residual=residual),
-                FlipChannels(),
-            ]
-    return {"flow": MultiscaleFlow(size, stack, head)}
+
+    def step(channels: int) -> list[Bijection]:
+        return [
+            ActNorm(channels),
+            AffineCoupling(channels, width, nonlinearity=nonlinearity, residual=residual),
+            FlipChannels(),
+        ]
+
+    return {"flow": MultiscaleFlow(size, _levels(size, levels, depth, step), head)}
 
 
 def additive_flow(
     size: int, design: Mapping[str, str], *, levels: int = 2, depth: int = 6, width: int = 48
 ) -> dict[str, nn.Module]:
     """NICE's couplings: per level `depth` steps of actnorm and a shift of half the channels."""
-    stack: list[list[Bijection]] = []
-    for level in _levels(size, levels):
-        channels = 12 * 2**level
-        stack.append([])
-        for _ in range(depth):
-            stack[-1] += [
-                ActNorm(channels),
-                AdditiveCoupling(channels, width, nonlinearity=design["nonlinearity"]),
-                FlipChannels(),
-            ]
-    return {"flow": MultiscaleFlow(size, stack)}
+
+    def step(channels: int) -> list[Bijection]:
+        return [
+            ActNorm(channels),
+            AdditiveCoupling(channels, width, nonlinearity=design["nonlinearity"]),
+            FlipChannels(),
+        ]
+
+    return {"flow": MultiscaleFlow(size, _levels(size, levels, depth, step))}
